@@ -1,0 +1,145 @@
+"""The receipt: the finished account of one call, and the contract between relay and books.
+
+One receipt is one line of JSON in a spool segment. It holds everything that a span, a metric or a
+ledger row may need, and no content: no prompt, no answer, no key. Unknown is absent (`None`).
+Times are integer nanoseconds: `*_at_ns` since the Unix epoch, `*_ns` durations.
+A change that an older reader would misunderstand raises `FORMAT`.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+from spanmeter.usage import Usage
+
+FORMAT = 1
+
+Outcome = Literal[
+    "ok", "caller_error", "policy_denied", "provider_error", "gateway_error", "cancelled"
+]
+Kind = Literal["call", "passthrough"]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try at one route: becomes one CLIENT span."""
+
+    span_id: str
+    """16 lower-case hex digits."""
+    upstream: str
+    provider: str
+    """OpenTelemetry `gen_ai.provider.name`."""
+    started_at_ns: int
+    duration_ns: int
+    model: str | None = None
+    """The model sent upstream."""
+    server_address: str = ""
+    server_port: int = 0
+    status: int | None = None
+    """The provider's HTTP status; `None` when no answer came."""
+    error_type: str | None = None
+    first_chunk_ns: int | None = None
+    """From issuing the request to the first body byte; streamed answers only."""
+    retries: int = 0
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The ids that the relay chose, and the caller's context."""
+
+    trace_id: str
+    """32 lower-case hex digits."""
+    span_id: str
+    """Of the SERVER span."""
+    parent_id: str | None = None
+    state: str | None = None
+    sampled: bool = True
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="receipt"):
+    """One call, ended. Field order is the order of the documentation (docs/receipt.md)."""
+
+    call_id: str
+    """Unique over all relays: 32 lower-case hex digits; names the call's `open` line too."""
+    kind: Kind = "call"
+    started_at_ns: int
+    duration_ns: int
+    """What the caller waited: from the request's first byte to the answer's last, or the end."""
+    first_byte_ns: int | None = None
+    """From the request's first byte to the first byte of the answer's body to the caller."""
+    relay_ns: int | None = None
+    """The relay's own part before the upstream was asked."""
+
+    outcome: Outcome
+    error_type: str | None = None
+    error_source: Literal["caller", "gateway", "provider"] | None = None
+
+    feature: str = "untagged"
+    task: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    """In order of arrival; one key may come more than once."""
+    violations: tuple[tuple[str, str], ...] = ()
+    """(reason, the value cut to 64 characters) of each tag or feature that was dropped or altered."""
+
+    method: str = "POST"
+    route: str = ""
+    """The path with variable parts named; never the raw path."""
+    http_status: int | None = None
+    """What the caller got; `None` when the caller left before a status was written."""
+    http_version: str = "1.1"
+    listen_address: str = ""
+    listen_port: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+
+    dialect: str | None = None
+    operation: str | None = None
+    api_type: str | None = None
+    provider: str | None = None
+    upstream: str | None = None
+    provider_unknown: bool = False
+    """No rule knew the model; it went to the default upstream."""
+    request_model: str | None = None
+    """As the caller asked."""
+    response_model: str | None = None
+    stream: bool = False
+    parameters: dict[str, Any] = {}
+    response_id: str | None = None
+    finish_reasons: tuple[str, ...] | None = None
+    response_status: str | None = None
+    incomplete_reason: str | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+
+    usage: Usage | None = None
+    unmetered: str | None = None
+    """Why a call that was answered has no usage: `not_reported`, `unreadable`, `too_large`,
+    `cancelled`, `interrupted`."""
+    reported_cost_usd: str | None = None
+    """The provider's own figure, decimal text."""
+
+    key_id: str | None = None
+    rule: str | None = None
+
+    trace: Trace
+    attempts: tuple[Attempt, ...] = ()
+
+
+class OpenCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="open"):
+    """A call that outlived a flush. If its relay dies, books enter `receipt` as it stands here:
+    `gateway_error` with `relay_lost`, so that even this call ends in one receipt."""
+
+    receipt: Receipt
+
+
+class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="segment"):
+    """The first line of every segment."""
+
+    format: int = FORMAT
+    worker: int
+    """The relay's place among its siblings, from 0."""
+    incarnation: str
+    """Of this relay process: unique, sorts by start time."""
+    sequence: int
+    generation: int = 1
+    """Of the configuration in force."""
+
+
+Line = SegmentHeader | Receipt | OpenCall
