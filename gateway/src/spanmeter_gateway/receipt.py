@@ -53,7 +53,9 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sampled: bool = True
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="receipt"):
+class Receipt(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="receipt"
+):
     """One call, ended. Field order is the order of the documentation (docs/receipt.md)."""
 
     call_id: str
@@ -122,7 +124,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     attempts: tuple[Attempt, ...] = ()
 
 
-class OpenCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="open"):
+class OpenCall(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="open"
+):
     """A call that outlived a flush. If its relay dies, books enter `receipt` as it stands here:
     `gateway_error` with `relay_lost`, so that even this call ends in one receipt."""
 
