@@ -116,6 +116,8 @@ class Receipt(
     `cancelled`, `interrupted`."""
     reported_cost_usd: str | None = None
     """The provider's own figure, decimal text."""
+    upstream_cost_usd: str | None = None
+    """What is owed to a second party beside it (OpenRouter with the caller's own provider key)."""
 
     key_id: str | None = None
     rule: str | None = None

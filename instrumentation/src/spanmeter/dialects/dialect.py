@@ -55,6 +55,9 @@ class ResponseFacts(msgspec.Struct, frozen=True, kw_only=True):
     system_fingerprint: str | None = None
     reported_cost_usd: str | None = None
     """A cost that the provider itself reported, as decimal text (OpenRouter `usage.cost`)."""
+    upstream_cost_usd: str | None = None
+    """What the caller pays a second party for the same call, as decimal text (OpenRouter with the
+    caller's own provider key: `usage.cost_details.upstream_inference_cost`)."""
     unread: str | None = None
     """Why the answer could not be read (`malformed`, `too_large`), if it could not."""
 
