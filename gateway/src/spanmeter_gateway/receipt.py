@@ -9,6 +9,7 @@ A change that an older reader would misunderstand raises `FORMAT`.
 from typing import Any, Literal
 
 import msgspec
+
 from spanmeter.usage import Usage
 
 FORMAT = 1

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from spanmeter.dialects.dialect import Family
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -40,9 +42,12 @@ class Upstream:
     headers: tuple[tuple[str, str], ...] = ()
     """Set on every request to this upstream, replacing the caller's of the same name."""
     openai_root: str = "/v1"
-    """Where the OpenAI dialects live under the base URL: Groq `/openai/v1`, OpenRouter `/api/v1`."""
+    """Where the OpenAI dialects live under the base URL; Groq: `/openai/v1`."""
     stream_usage: bool = False
     """It accepts `stream_options.include_usage`."""
+    dialects: tuple[Family, ...] = ("openai",)
+    """The families it may be chosen for by model or as default; a path that names the upstream
+    takes any."""
     models: tuple[str, ...] = ()
     """Prefixes of model names that belong here, beside those known for the provider."""
     api_version: str | None = None

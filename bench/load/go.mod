@@ -1,0 +1,3 @@
+module spanmeter/bench/load
+
+go 1.21

@@ -1,0 +1,107 @@
+"""What is measured of calls that are not streamed."""
+
+from bench.candidates import Candidate
+from bench.contest import Contest
+from bench.rig import Figures
+from bench.rows import Bar, Row, middle, row
+
+CONNECTIONS = 32
+OPEN_LOOP_CONNECTIONS = 64
+FULL = 0.90
+"""Who uses less of its core than this in a closed loop was held up by the rig or a neighbour."""
+
+CALLS_BAR = Bar(0.25, 0.50, "more")
+ADDED_P50_BAR = Bar(0.3, 0.15, "less")
+ADDED_P99_BAR = Bar(3.0, 1.0, "less")
+
+
+def closed_loop(contest: Contest, *, is_tls: bool = False) -> list[Row]:
+    """Measure calls a second on a full core, and CPU a call."""
+
+    def turn(candidate: Candidate) -> Figures:
+        door = candidate.require(candidate.secured) if is_tls else candidate.calls
+        window = contest.pace.window
+        return contest.rig.calls(door, candidate.pids, connections=CONNECTIONS, window=window)
+
+    found = contest.play(turn)
+    reference, ours = (found[one.name] for one in contest.both)
+    suffix = ", TLS to the upstream" if is_tls else ""
+    return [
+        row(
+            f"calls/s on one core{suffix}",
+            ours=[one.calls_per_s for one in ours],
+            reference=[one.calls_per_s for one in reference],
+            unit="1/s",
+            bar=CALLS_BAR,
+            note=_limit_note(reference, ours),
+        ),
+        row(
+            f"CPU per call{suffix}",
+            ours=[cpu_per_call_us(one) for one in ours],
+            reference=[cpu_per_call_us(one) for one in reference],
+            unit="us",
+        ),
+    ]
+
+
+def cpu_per_call_us(figures: Figures) -> float:
+    """Give the candidate's CPU time a call."""
+    return figures.cpu_s / max(1, figures.calls) * 1e6
+
+
+def _limit_note(reference: list[Figures], ours: list[Figures]) -> str:
+    shares = [middle([figures.cpu_share for figures in side]) for side in (reference, ours)]
+    if all(share >= FULL for share in shares):
+        return ""
+    return "core used " + " / ".join(f"{share:.0%}" for share in shares)
+
+
+def ceiling(contest: Contest) -> Row:
+    """Measure the rig itself: the load straight on the mock upstream."""
+    window = contest.pace.window
+    runs = contest.play(
+        lambda one: contest.rig.calls(one.calls, one.pids, connections=CONNECTIONS, window=window),
+        [contest.direct],
+    )
+    rates = [figures.calls_per_s for figures in runs[contest.direct.name]]
+    return row("the rig's own ceiling, calls/s", ours=[], reference=rates, unit="1/s")
+
+
+def added_latency(contest: Contest, full_by_name: dict[str, float]) -> list[Row]:
+    """Measure latency over direct, open loop, at half of each candidate's own full rate."""
+    added: dict[str, list[tuple[float, float]]] = {one.name: [] for one in contest.both}
+    for number in range(contest.pace.rounds + 1):
+        for candidate in contest.both if number % 2 else contest.both[::-1]:
+            found = _over_direct_ms(contest, candidate, full_by_name[candidate.name] / 2)
+            if found is not None and number:
+                added[candidate.name].append(found)
+    return [
+        Row(
+            what=f"added latency {quantile} at half load",
+            unit="ms",
+            reference=tuple(one[place] for one in added[contest.reference.name]),
+            ours=(ours := tuple(one[place] for one in added[contest.ours.name])),
+            compared=ours,
+            compared_unit="ms over direct",
+            bar=bar,
+        )
+        for place, (quantile, bar) in enumerate((("p50", ADDED_P50_BAR), ("p99", ADDED_P99_BAR)))
+    ]
+
+
+def _over_direct_ms(
+    contest: Contest, candidate: Candidate, rate: float
+) -> tuple[float, float] | None:
+    def turn(one: Candidate) -> Figures:
+        connections, window = OPEN_LOOP_CONNECTIONS, contest.pace.window
+        return contest.rig.calls(
+            one.calls, one.pids, rate=rate, connections=connections, window=window
+        )
+
+    direct, through = contest.take(contest.direct, turn), contest.take(candidate, turn)
+    if direct is None or through is None:
+        return None
+    return (
+        (through.latency_us.p50 - direct.latency_us.p50) / 1000,
+        (through.latency_us.p99 - direct.latency_us.p99) / 1000,
+    )

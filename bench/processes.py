@@ -1,0 +1,97 @@
+"""Processes of a benchmark: pinned to a core, known by their tree, ended whatever happens."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+CANDIDATE_CPU = 0
+RIG_CPU = 1
+"""Mock upstream and load share it, so that the candidate has the other to itself."""
+
+STOP_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that runs, and where its output goes."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Name the process and everything that it started."""
+        return tuple(tree(self.process.pid))
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether it still runs."""
+        return self.process.poll() is None
+
+    def complain(self, why: str) -> RuntimeError:
+        """Say what went wrong, with the end of the process's own output."""
+        output = self.log.read_text(errors="replace")[-2000:]
+        return RuntimeError(f"{why} (exit status {self.process.poll()}); its output:\n{output}")
+
+
+def tree(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from tree(int(child))
+
+
+def rss_bytes(pids: Sequence[int]) -> int:
+    """Add up the resident memory of processes."""
+    lines = [
+        line
+        for pid in pids
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS:")
+    ]
+    return sum(int(line.split()[1]) * 1024 for line in lines)
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    cpu: int,
+    log: Path,
+    pass_fds: Sequence[int] = (),
+    environ: dict[str, str] | None = None,
+    stdout: int | None = None,
+) -> Iterator[Started]:
+    """Run a command on one core; it ends with this block, or with us if we are killed."""
+    pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(cpu), *command]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            pinned,
+            stdin=subprocess.PIPE,
+            stdout=output if stdout is None else stdout,
+            stderr=output,
+            pass_fds=tuple(pass_fds),
+            env=environ,
+        )
+    try:
+        yield Started(process, log)
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes], patience_s: float = STOP_S) -> None:
+    """End a process and what it started."""
+    pids = list(tree(process.pid)) if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        print(f"bench: {pids[0]} did not stop, killing it", file=sys.stderr)
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

@@ -1,0 +1,101 @@
+"""The result, as a table for people and as JSON for machines."""
+
+import os
+import platform
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench.contest import Contest, Noise
+from bench.rows import Row, middle
+
+DISTURBED = 0.05
+"""A machine of which others took more than this was not quiet."""
+_STYLES = {"aim": "green", "bar": "yellow", "MISSED": "bold red", "": ""}
+
+
+@dataclass(slots=True)
+class Report:
+    """All rows, and what they were measured under."""
+
+    names: tuple[str, str]
+    rows: list[Row] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def remark_on(self, contest: Contest) -> None:
+        """Say what disturbed the runs, and whether every call left its receipt."""
+        self.remarks.append(_noise_line(contest.noise))
+        if contest.sent:
+            self.remarks.append(f"receipts: {contest.receipts} of {contest.sent} calls made")
+        self.remarks.extend(f"failed run: {failure}" for failure in contest.noise.failures)
+
+    def show(self, console: Console) -> None:
+        """Print the table."""
+        table = Table(title="Ratios within one run, taking turns on one core")
+        table.add_column("what", no_wrap=True)
+        for name in self.names:
+            table.add_column(name, justify="right")
+        for heading in ("compared [min..max]", "bar", "aim"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("verdict")
+        table.add_column("note")
+        for row in self.rows:
+            table.add_row(*_cells(row), style=_STYLES[row.verdict])
+        console.print(table)
+        for remark in self.remarks:
+            console.print(remark, highlight=False)
+
+    def to_json(self) -> bytes:
+        """Write everything, every round included."""
+        machine = {"cpus": os.cpu_count(), "kernel": platform.release()}
+        rows = [
+            {
+                **{name: getattr(row, name) for name in ("what", "unit", "compared_unit", "note")},
+                self.names[0]: row.reference,
+                self.names[1]: row.ours,
+                "compared": row.compared,
+                "median": row.value if row.compared else None,
+                "bar": row.bar.must if row.bar else None,
+                "aim": row.bar.aim if row.bar else None,
+                "better": row.bar.better if row.bar else None,
+                "verdict": row.verdict,
+            }
+            for row in self.rows
+        ]
+        whole: dict[str, Any] = {"machine": machine, "rows": rows, "remarks": self.remarks}
+        return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
+
+
+def _noise_line(noise: Noise) -> str:
+    if not noise.others:
+        return "noise: nothing was measured"
+    others, stolen = median(noise.others), median(noise.stolen)
+    quiet = "" if max(others, stolen) < DISTURBED else " - NOT A QUIET MACHINE: run it again"
+    return (
+        f"noise: others took {others:.0%} of the candidate's core (at most "
+        f"{max(noise.others):.0%}), the host {stolen:.0%} (at most {max(noise.stolen):.0%}){quiet}"
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    compared = "-"
+    if row.compared:
+        low, high = min(row.compared), max(row.compared)
+        compared = f"{_number(row.value)} [{_number(low)}..{_number(high)}] {row.compared_unit}"
+    bar = ("", "") if row.bar is None else (_number(row.bar.must), _number(row.bar.aim))
+    sides = (_side(row.reference, row.unit), _side(row.ours, row.unit))
+    return (row.what, *sides, compared, *bar, row.verdict, row.note)
+
+
+def _side(values: tuple[float, ...], unit: str) -> str:
+    return f"{_number(middle(values))} {unit}" if values else "-"
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,152 @@
+"""The memory of the books: one SQLite file, changed by one transaction for each batch.
+
+It holds every series with its current value together with the names of the segments that these
+values contain, so a crash at any moment neither loses nor doubles an increment. Rows are absolute
+values and names are keys: a commit whose end is in doubt may be repeated.
+"""
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from spanmeter.errors import SpanmeterError
+from spanmeter_gateway.books.ports import SeriesRow
+from spanmeter_gateway.errors import StartError
+
+_VERSION = 1
+_SCHEMA = f"""
+BEGIN;
+CREATE TABLE series (
+    metric TEXT, labels TEXT, amounts TEXT NOT NULL, created_at_ns INTEGER NOT NULL,
+    PRIMARY KEY (metric, labels)) WITHOUT ROWID;
+CREATE TABLE segments (name TEXT PRIMARY KEY, result TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE open_calls (
+    call_id TEXT PRIMARY KEY, incarnation TEXT NOT NULL, worker INTEGER NOT NULL,
+    receipt BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE marks (
+    board INTEGER, worker INTEGER, field TEXT, amount INTEGER NOT NULL,
+    PRIMARY KEY (board, worker, field)) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
+
+
+class CountersUnavailable(SpanmeterError):
+    """The file cannot be written or read now: nothing of the batch was kept."""
+
+
+class OpenRow(NamedTuple):
+    """A call that has not ended; `receipt` is JSON."""
+
+    call_id: str
+    incarnation: str
+    worker: int
+    receipt: bytes
+
+
+class MarkKey(NamedTuple):
+    """A total of one column of one board."""
+
+    board: int
+    worker: int
+    field: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction changes."""
+
+    rows: list[SeriesRow] = field(default_factory=list)
+    entered: dict[str, str] = field(default_factory=dict)
+    """Segment name to result: `entered`, `parked` or `quarantined`."""
+    forgotten: list[str] = field(default_factory=list)
+    """Names of segments whose files are gone."""
+    opened: dict[str, OpenRow] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    marks: dict[MarkKey, int] = field(default_factory=dict)
+
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to commit."""
+        return not (
+            self.rows or self.entered or self.forgotten or self.opened or self.closed or self.marks
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Everything as of the last commit."""
+
+    rows: list[SeriesRow]
+    segments: dict[str, str]
+    open_calls: list[OpenRow]
+    marks: dict[MarkKey, int]
+
+
+class Counters:
+    """The file, held by this process alone for as long as it is open."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file; raises `StartError`."""
+        try:
+            # Used by one thread at a time, under the books' lock, but not always the same one.
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=1.0
+            )
+            # Two books on one spool would count everything twice: the second one stops here.
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._prepare(path)
+        except sqlite3.Error as error:
+            raise StartError(f"{path}: {error}; is another spanmeter using it?") from error
+
+    def _prepare(self, path: Path) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _VERSION):
+            raise StartError(f"{path} was written by a newer spanmeter: upgrade this one")
+        if version == 0:
+            self._connection.executescript(_SCHEMA)
+
+    def restore(self) -> Saved:
+        """Read everything; raises `CountersUnavailable`."""
+        read = self._connection.execute
+        try:
+            return Saved(
+                rows=[SeriesRow(*row) for row in read("SELECT * FROM series")],
+                segments=dict(read("SELECT name, result FROM segments")),
+                open_calls=[OpenRow(*row) for row in read("SELECT * FROM open_calls")],
+                marks={MarkKey(*key): amount for *key, amount in read("SELECT * FROM marks")},
+            )
+        except sqlite3.Error as error:
+            raise CountersUnavailable(str(error)) from error
+
+    def commit(self, batch: Batch) -> None:
+        """Change everything or nothing; raises `CountersUnavailable`."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._change(batch)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):  # SQLite has already rolled back after some failures
+                self._connection.execute("ROLLBACK")
+            raise CountersUnavailable(str(error)) from error
+
+    def _change(self, batch: Batch) -> None:
+        change = self._connection.executemany
+        change("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?)", batch.rows)
+        change("INSERT OR REPLACE INTO segments VALUES (?, ?)", batch.entered.items())
+        change("DELETE FROM segments WHERE name = ?", [(name,) for name in batch.forgotten])
+        change("INSERT OR REPLACE INTO open_calls VALUES (?, ?, ?, ?)", batch.opened.values())
+        change("DELETE FROM open_calls WHERE call_id = ?", [(call,) for call in batch.closed])
+        # A board is replaced when the supervisor starts; marks of older ones mean nothing any more.
+        change("DELETE FROM marks WHERE board <> ?", {(key.board,) for key in batch.marks})
+        change(
+            "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)",
+            [(*key, amount) for key, amount in batch.marks.items()],
+        )
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()

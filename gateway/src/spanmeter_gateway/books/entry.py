@@ -1,0 +1,280 @@
+"""The books: every receipt of the spool is entered exactly once, whatever ends this process.
+
+One turn takes some segments and commits, in one transaction, the counters that they changed
+together with their names. From then on a segment waits only for its spans; when those are settled
+its file is deleted, and after that its name forgotten. A restart finds each segment in one of four
+states: not committed (entered now), committed (its spans are offered again), file gone (name
+forgotten), name forgotten.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from spanmeter_gateway.board import Board
+from spanmeter_gateway.books.counters import Batch, Counters, CountersUnavailable
+from spanmeter_gateway.books.lost import OpenCalls, lost_name, write_lost
+from spanmeter_gateway.books.page import Page, read_page
+from spanmeter_gateway.books.ports import BillReceipt, Registry, SpanExport
+from spanmeter_gateway.books.totals import BoardTotals
+from spanmeter_gateway.spool.read import (
+    PARKED,
+    QUARANTINE,
+    Listing,
+    Segment,
+    adopt_parts,
+    is_alive,
+    list_spool,
+    move_aside,
+    release_parked,
+)
+from spanmeter_gateway.spool.segment import ALIVE, LOST_SEQUENCE, READY, Writer
+from spanmeter_gateway.telemetry import names
+
+_WARN_INTERVAL_S = 60.0
+_ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
+
+_log = logging.getLogger(__name__)
+
+
+class Books:
+    """Enter segments until none is left. Used by one thread, but for `lock`.
+
+    `lock` is held while the registry differs from what is committed: who prints the registry takes
+    it too, so that nothing is ever printed that a crash could take back.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bill: BillReceipt,
+        registry: Registry,
+        span_export: SpanExport,
+        counters: Counters,
+        board: Board,
+        lock: threading.Lock | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+        max_segments: int = 64,
+        max_bytes: int = 8 << 20,
+        retry_interval_s: float = 1.0,
+    ) -> None:
+        """Take up where the last commit ended; raises `OSError` and `CountersUnavailable`."""
+        self.lock = lock or threading.Lock()
+        self._folder = folder
+        self._bill = bill
+        self._registry = registry
+        self._span_export = span_export
+        self._counters = counters
+        self._clock_ns = clock_ns
+        self._max_segments = max_segments
+        self._max_bytes = max_bytes
+        self._retry_interval_s = retry_interval_s
+        folder.mkdir(parents=True, exist_ok=True)
+        release_parked(folder)
+        saved = counters.restore()
+        registry.restore(saved.rows)
+        self._recorded = saved.segments
+        self._open_calls = OpenCalls(saved.open_calls)
+        self._totals = BoardTotals(board, saved.marks)
+        self._queue: deque[Segment] = deque()
+        self._offered: set[str] = set()
+        self._settled: set[str] = set()
+        self._forgotten: list[str] = []
+        self._failures = 0
+        self._is_stale = False
+        self._retry_at = 0.0
+        self._warn_at = 0.0
+
+    def enter_ready(self) -> int:
+        """Take one batch of ready segments, and return how many: 0 when there is nothing to do.
+
+        Also 0 while the counters cannot be committed; what was taken then stays in the spool.
+        """
+        if time.monotonic() < self._retry_at:
+            return 0
+        self._sweep()
+        if not self._queue:
+            self._survey()
+        lag_s = self._lag_s()
+        pages = self._read_batch()
+        with self.lock:
+            is_entered = self._enter(pages)
+            self._registry.set_gauge(names.BOOKS_LAG.prometheus_name, (), lag_s)
+            self._totals.show(self._registry)
+        if not is_entered:
+            self._queue.extendleft(page.segment for page in reversed(pages))
+            return 0
+        for page in pages:
+            self._pass_on(page)
+        return len(pages)
+
+    def close(self) -> None:
+        """Delete what was settled meanwhile, and release the counters."""
+        self._sweep()
+        self._counters.close()
+
+    def _survey(self) -> None:
+        """List the work: segments that are new, and names of segments that are gone."""
+        try:
+            listing = self._look()
+        except OSError as error:
+            self._warn("spool: cannot look into the folder (%s)", error.strerror)
+            return
+        present = {str(segment.name) for segment in listing.segments}
+        self._forgotten = [name for name in self._recorded if name not in present]
+        self._queue.extend(
+            segment for segment in listing.segments if str(segment.name) not in self._offered
+        )
+
+    def _look(self) -> Listing:
+        listing = list_spool(self._folder)
+        try:
+            dead = self._dead_writers(listing)
+            if not dead:
+                return listing
+            # Death is established before the list is made: it has all that they ever wrote.
+            adopt_parts(self._folder, [part for part in listing.parts if part.writer in dead])
+            self._bury(dead)
+        except OSError as error:
+            self._warn("spool: cannot settle a dead relay (%s)", error.strerror)
+        return list_spool(self._folder)
+
+    def _dead_writers(self, listing: Listing) -> set[Writer]:
+        writers = {*listing.alive, *self._open_calls.writers()}
+        writers.update(part.writer for part in listing.parts)
+        return {writer for writer in writers if not is_alive(self._folder, writer)}
+
+    def _bury(self, dead: Iterable[Writer]) -> None:
+        """End the calls of relays that are dead and whose every segment is entered."""
+        listing = list_spool(self._folder)
+        waiting = {
+            segment.name.writer
+            for segment in listing.segments
+            if str(segment.name) not in self._recorded
+        }
+        for writer in set(dead) - waiting:
+            rows = self._open_calls.of(writer)
+            if not rows:
+                (self._folder / f"{writer}{ALIVE}").unlink(missing_ok=True)
+            elif str(lost_name(writer)) not in self._recorded:
+                last_seen_ns = listing.alive.get(writer, self._clock_ns())
+                write_lost(self._folder, writer, rows=rows, last_seen_ns=last_seen_ns)
+
+    def _lag_s(self) -> float:
+        for segment in self._queue:
+            if str(segment.name) not in self._recorded:
+                return max(0.0, (self._clock_ns() - segment.written_at_ns) / 1e9)
+        return 0.0
+
+    def _read_batch(self) -> list[Page]:
+        pages: list[Page] = []
+        size = 0
+        while self._queue and len(pages) < self._max_segments:
+            segment = self._queue[0]
+            size += segment.size_bytes
+            if pages and size > self._max_bytes:
+                break
+            self._queue.popleft()
+            try:
+                pages.append(read_page(segment, self._bill))
+            except FileNotFoundError:
+                continue  # somebody removed it
+            except OSError as error:
+                self._warn("spool: cannot read a segment (%s)", error.strerror)
+        return pages
+
+    def _enter(self, pages: Sequence[Page]) -> bool:
+        """Bring registry and counters from one committed state to the next, or back to the last."""
+        if self._is_stale and not self._rebuild():
+            return False
+        batch = Batch(forgotten=self._forgotten)
+        for page in pages:
+            # A segment that was parked by an older version is new to us.
+            if self._recorded.get(page.name) != page.result:
+                self._enter_page(page, batch)
+        batch.marks = self._totals.enter(self._registry)
+        batch.rows = self._registry.changed()
+        if batch.is_empty():
+            return True
+        try:
+            self._counters.commit(batch)
+        except CountersUnavailable as error:
+            self._failures += 1
+            self._is_stale = True
+            self._warn("books: cannot commit (%s); will try again", error)
+            self._rebuild()
+            return False
+        self._apply(batch)
+        return True
+
+    def _enter_page(self, page: Page, batch: Batch) -> None:
+        add = self._registry.add
+        name = page.segment.name
+        batch.entered[page.name] = page.result
+        add(names.SEGMENTS.prometheus_name, (page.result,), 1)
+        self._open_calls.note(batch, name, page.opened)
+        for receipt, bill in page.entries:
+            self._registry.enter(receipt, bill)
+            self._open_calls.end(batch, receipt.call_id)
+        if page.entries:
+            add(names.RECEIPTS_ENTERED.prometheus_name, (), len(page.entries))
+        if name.sequence == LOST_SEQUENCE:
+            add(names.RELAY_LOST.prometheus_name, (), len(page.entries))
+
+    def _apply(self, batch: Batch) -> None:
+        self._registry.mark_saved()
+        self._recorded.update(batch.entered)
+        for name in batch.forgotten:
+            del self._recorded[name]
+        self._forgotten = []
+        self._open_calls.apply(batch)
+        self._totals.apply(batch.marks)
+        self._failures = 0
+
+    def _rebuild(self) -> bool:
+        """Bring the registry back to the last commit, and count the commits that failed since."""
+        self._retry_at = time.monotonic() + self._retry_interval_s
+        try:
+            saved = self._counters.restore()
+        except CountersUnavailable:
+            return False
+        self._registry.restore(saved.rows)
+        self._registry.add(names.COMMIT_FAILURES.prometheus_name, (), self._failures)
+        self._is_stale = False
+        return True
+
+    def _pass_on(self, page: Page) -> None:
+        """Hand a committed segment to whoever comes next."""
+        if page.result != "entered":
+            try:
+                move_aside(page.segment, _ASIDE[page.result])
+            except OSError as error:
+                self._warn("spool: cannot move a segment aside (%s)", error.strerror)
+            return
+        self._offered.add(page.name)
+        if page.entries:
+            self._span_export.offer(page.name, page.entries)
+        else:
+            self._settled.add(page.name)
+
+    def _sweep(self) -> None:
+        """Delete the segments with which everybody is done."""
+        self._settled.update(self._span_export.settled())
+        for name in tuple(self._settled):
+            try:
+                (self._folder / f"{name}{READY}").unlink(missing_ok=True)
+            except OSError as error:
+                self._warn("spool: cannot delete a segment (%s)", error.strerror)
+                continue
+            self._settled.remove(name)
+            self._offered.discard(name)
+
+    def _warn(self, message: str, cause: object) -> None:
+        now = time.monotonic()
+        if now >= self._warn_at:
+            self._warn_at = now + _WARN_INTERVAL_S
+            _log.warning(message, cause)

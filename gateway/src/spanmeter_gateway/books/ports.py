@@ -1,0 +1,62 @@
+"""What the books ask of their neighbours: a registry of series, and an export of spans."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from spanmeter_gateway.bill import Bill
+from spanmeter_gateway.receipt import Receipt
+
+BillReceipt = Callable[[Receipt], Bill]
+"""Price one receipt; never raises on a receipt that could be decoded."""
+
+Entry = tuple[Receipt, Bill]
+
+
+class SeriesRow(NamedTuple):
+    """One series as it is saved: its current values, not their change."""
+
+    metric: str
+    labels: str
+    """JSON array."""
+    values: str
+    """JSON."""
+    created_at_ns: int
+
+
+class Registry(Protocol):
+    """The series of every metric; used under the books' lock only. Nothing here raises."""
+
+    def enter(self, receipt: Receipt, bill: Bill) -> None:
+        """Count one receipt in every metric that it concerns."""
+
+    def add(self, name: str, labels: Sequence[str], amount: int) -> None:
+        """Count in one of the books' own counters, by its Prometheus name."""
+
+    def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
+        """Set a gauge, by its Prometheus name; gauges are not saved."""
+
+    def changed(self) -> list[SeriesRow]:
+        """List the rows that differ from what was saved last."""
+
+    def mark_saved(self) -> None:
+        """Take note that everything `changed` gave is saved."""
+
+    def restore(self, rows: Iterable[SeriesRow]) -> None:
+        """REPLACE every counter and histogram by what was saved.
+
+        Called at the start, and again when a commit failed: then whatever was entered since the
+        last `mark_saved` must be gone, series that are not among `rows` included.
+        """
+
+
+class SpanExport(Protocol):
+    """Where spans go. At least once: what was not settled before a crash is offered again."""
+
+    def offer(self, segment: str, entries: Sequence[Entry]) -> None:
+        """Take the receipts of a segment; never waits, drops and counts what is too much."""
+
+    def settled(self) -> list[str]:
+        """Name the offered segments that are finished since the last call: sent, or given up."""
+
+    def close(self, timeout_s: float) -> None:
+        """Send what is left within the time, then give up; everything offered is settled."""

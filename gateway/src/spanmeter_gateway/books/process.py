@@ -1,0 +1,89 @@
+"""The books as a process: one loop that enters segments, and a web server beside it."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import uvicorn
+from fastapi import FastAPI
+
+from spanmeter_gateway.books.entry import Books
+from spanmeter_gateway.books.ports import SpanExport
+
+
+@dataclass(frozen=True, slots=True)
+class BooksSettings:
+    """Where the books listen, and how patient they are."""
+
+    host: str = "127.0.0.1"
+    port: int = 9464
+    poll_interval_s: float = 0.2
+    """With the relay's flush of 0.25 s, a receipt is in `/metrics` within half a second."""
+    drain_timeout_s: float = 10.0
+    export_timeout_s: float = 5.0
+
+
+class Stop(Protocol):
+    """What ends the books: a `threading.Event`, or something like it."""
+
+    def is_set(self) -> bool:
+        """Say whether to stop."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait that long, or until told to stop."""
+
+
+def run_books(
+    settings: BooksSettings,
+    *,
+    books: Books,
+    app: FastAPI,
+    span_export: SpanExport,
+    stop: Stop,
+    announce: Callable[[int], None] | None = None,
+) -> None:
+    """Enter segments and serve the application until `stop` is set, then drain.
+
+    `announce` is told the port that is listened on. The caller sets `stop` on SIGTERM or when its
+    parent is gone, after the relays have stopped. Raises `OSError` when the port is taken.
+    """
+    with closing(_listen(settings)) as listener, closing(books):
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                timeout_graceful_shutdown=2,
+            )
+        )
+        serving = threading.Thread(target=server.run, args=([listener],), name="books-http")
+        serving.start()
+        if announce:
+            announce(listener.getsockname()[1])
+        try:
+            while not stop.is_set():
+                if not books.enter_ready():
+                    stop.wait(settings.poll_interval_s)
+            _drain(books, settings.drain_timeout_s)
+            span_export.close(settings.export_timeout_s)
+        finally:
+            server.should_exit = True
+            serving.join()
+
+
+def _drain(books: Books, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while books.enter_ready() and time.monotonic() < deadline:
+        pass
+
+
+def _listen(settings: BooksSettings) -> socket.socket:
+    # Made here and not by uvicorn, which ends the process when a port is taken.
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family)

@@ -1,0 +1,137 @@
+"""The `spanmeter` command: serve, check, top, demo."""
+
+import logging
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from spanmeter_gateway import next_steps, supervisor, top_table
+from spanmeter_gateway.config_file import find_file, load
+from spanmeter_gateway.demo import run
+from spanmeter_gateway.errors import ConfigError, GatewayError
+
+DEFAULT_BOOKS_URL = "http://127.0.0.1:9464"
+BAD_CONFIG = 2
+FAILED = 1
+
+app = typer.Typer(
+    help="Meter LLM calls per feature: a drop-in gateway in front of your providers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="YAML file; else $SPANMETER_CONFIG, ./spanmeter.yaml, or the defaults."
+    ),
+]
+
+
+def main() -> None:
+    """Run the command; an error that we know is one line, never a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(BAD_CONFIG)
+    except GatewayError as error:
+        Console(stderr=True).print(
+            f"spanmeter: {error}", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.exit(FAILED)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spanmeter {version('spanmeter-gateway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _print_version(wanted=wanted),
+            is_eager=True,
+            help="Show the version.",
+        ),
+    ] = False,
+) -> None:
+    """Meter LLM calls per feature: a drop-in gateway in front of your providers."""
+
+
+@app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Run the gateway: relays, and the books behind them."""
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    loaded = load(find_file(config, os.environ, Path.cwd()), os.environ)
+    status = supervisor.serve(
+        loaded, on_ready=lambda: next_steps.say(Console(highlight=False), loaded)
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Check the configuration and show what it amounts to."""
+    path = find_file(config, os.environ, Path.cwd())
+    loaded = load(path, os.environ)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("upstream", "provider", "base URL", "credential"):
+        table.add_column(heading, no_wrap=True)
+    for row in loaded.upstreams:
+        name = f"{row.name} (default)" if row.name == loaded.default_upstream else row.name
+        credential = ":".join(filter(None, (row.credential.kind, row.credential.source)))
+        table.add_row(name, row.provider, row.base_url, credential)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{path or 'defaults'}: valid\n")
+    console.print(table)
+    console.print(
+        f"\nrelay {loaded.url} ({loaded.workers} workers), books {loaded.books_url}, "
+        f"data in {loaded.data_dir}"
+    )
+
+
+@app.command()
+def top(
+    url: Annotated[str, typer.Option(help="Where the books listen.")] = DEFAULT_BOOKS_URL,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one reading as JSON.")] = False,
+) -> None:
+    """Show calls, errors, tokens and cost of each feature, live."""
+    console = Console(highlight=False)
+    if as_json:
+        typer.echo(top_table.as_json(url))
+    elif once:
+        top_table.once(console, url)
+    else:
+        try:
+            top_table.follow(console, url)
+        except KeyboardInterrupt:
+            raise typer.Exit from None
+
+
+@app.command()
+def demo(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep the receipts and sums here; else they are deleted.")
+    ] = None,
+) -> None:
+    """Run the gateway against a pretend provider, with traffic, and show the live table."""
+    raise typer.Exit(run.demo(data_dir))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The configuration in force: one frozen value, handed to every process as one line of JSON.
+
+It holds plain values and no secret: a credential is named here and read by the relay. How it is
+read from a file and the environment is in `config_file`, so that a relay never loads that code.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from spanmeter.attribution import AttributionRules
+
+from spanmeter_gateway.metering.overrides import PriceOverride
+from spanmeter_gateway.upstreams.providers import well_known_upstreams
+from spanmeter_gateway.upstreams.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one relay worker accepts."""
+
+    body_bytes: int = 20_000_000
+    """Of one request body; over it the answer is 413."""
+    held_body_bytes: int = 256_000_000
+    """Of all request bodies that wait in memory at once; over it the answer is 503."""
+    header_bytes: int = 65_536
+    """Of one request's head. 64 KiB is also what h11 and uvicorn allow."""
+    max_connections: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    """How receipts wait for books."""
+
+    max_bytes: int = 1_000_000_000
+    """Over it the newest receipts are dropped and counted; calls go on."""
+    flush_interval_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The relay port speaks HTTPS with this certificate. Both are PEM files."""
+
+    cert_file: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that a process must know. The defaults are the gateway without configuration."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8080
+    books_host: str = "127.0.0.1"
+    books_port: int = 9464
+    workers: int = 1
+    data_dir: Path = Path("spanmeter-data")
+    upstreams: tuple[Upstream, ...] = field(default_factory=lambda: tuple(well_known_upstreams()))
+    """In order of precedence: the operator's first, then the well-known ones."""
+    default_upstream: str = "openai"
+    limits: Limits = field(default_factory=Limits)
+    attribution: AttributionRules = field(default_factory=AttributionRules)
+    invalid_provider_detect: bool = False
+    """Ignore an `X-Provider` that names nobody, instead of answering 400."""
+    ask_for_usage: bool = True
+    """Add `stream_options.include_usage` where the upstream accepts it."""
+    tag_labels: tuple[str, ...] = ("env", "team", "project", "cost-center")
+    """Tag keys that become metric labels."""
+    prices: tuple[PriceOverride, ...] = ()
+    spool: SpoolLimits = field(default_factory=SpoolLimits)
+    drain_s: float = 600.0
+    """How long calls in progress may take to end at a stop: as long as the providers' SDKs wait
+    for an answer. The gateway stops as soon as the last call has ended."""
+    tls: Tls | None = None
+
+    @property
+    def url(self) -> str:
+        """Where applications reach the relay."""
+        return f"http{'s' if self.tls else ''}://{_netloc(self.listen_host, self.listen_port)}"
+
+    @property
+    def books_url(self) -> str:
+        """Where Prometheus and people reach the books."""
+        return f"http://{_netloc(self.books_host, self.books_port)}"
+
+    def to_json(self) -> str:
+        """Write the configuration as one line of JSON."""
+        return msgspec.json.encode(self, enc_hook=_encode).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Config":
+        """Read what `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls, dec_hook=_decode)
+
+
+_REACHED_LOCALLY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+"""Every interface is not an address that a client can use."""
+
+
+def _netloc(host: str, port: int) -> str:
+    host = _REACHED_LOCALLY.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _encode(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value))
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)

@@ -1,0 +1,56 @@
+"""What `serve` says when it is ready: what to change in an application, and where to look."""
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from spanmeter_gateway.config import Config
+
+_CURL = """\
+curl {url}/v1/chat/completions \\
+  -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
+  -H "X-Feature: hello" \\
+  -d '{{"model": "gpt-4.1-mini", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
+
+
+def say(console: Console, config: Config) -> None:
+    """Print the next steps; plain text where there is no terminal."""
+    console.print(Padding(next_steps(config), (1, 2)), soft_wrap=True)
+    console.file.flush()
+
+
+def next_steps(config: Config) -> RenderableType:
+    """Lay out the addresses, the header and a first call."""
+    lines = Table.grid(padding=(0, 3))
+    lines.add_column(style="dim", no_wrap=True)
+    lines.add_column(no_wrap=True)
+    lines.add_row("OpenAI SDK", f"OPENAI_BASE_URL={config.url}/v1")
+    lines.add_row("Anthropic SDK", f"ANTHROPIC_BASE_URL={config.url}")
+    lines.add_row("name the feature", "X-Feature: checkout-assistant")
+    lines.add_row("metrics", f"{config.books_url}/metrics")
+    lines.add_row("live table", f"spanmeter top{_url_option(config)}")
+    parts: list[RenderableType] = [
+        Text("Spanmeter is ready.", style="bold green"),
+        "",
+        lines,
+        "",
+        Text(_CURL.format(url=config.url), style="cyan"),
+    ]
+    warning = open_credentials(config)
+    return Group(*parts, *(("", Text(warning, style="yellow")) if warning else ()))
+
+
+def open_credentials(config: Config) -> str | None:
+    """Say so if anybody who reaches the port can spend a credential that we hold."""
+    held = [row.name for row in config.upstreams if row.credential.kind != "passthrough"]
+    if not held or config.listen_host in {"127.0.0.1", "::1", "localhost"}:
+        return None
+    return (
+        f"{config.listen_host} is open to the network: whoever reaches this port can use the "
+        f"credentials of {', '.join(held)}."
+    )
+
+
+def _url_option(config: Config) -> str:
+    return "" if config.books_url == Config().books_url else f" --url {config.books_url}"

@@ -1,0 +1,100 @@
+"""An answer on its way to the caller: head, framing, pieces, and what was read of it."""
+
+import time
+
+from spanmeter.dialects.dialect import ResponseFacts
+from spanmeter_gateway.relay.account import NO_FACTS, Account
+from spanmeter_gateway.relay.meter import Meter
+from spanmeter_gateway.relay.outcome import Verdict
+from spanmeter_gateway.relay.response import Framing, choose_framing, header, write_head
+from spanmeter_gateway.upstreams.connection import AnswerHead
+
+
+class Answer:
+    """One answer that has begun."""
+
+    __slots__ = ("_account", "_facts", "_head", "_meter", "framing", "status")
+
+    def __init__(self, head: AnswerHead, account: Account, *, hides_usage: bool) -> None:
+        self._account = account
+        self._head = head
+        self._facts: ResponseFacts | None = None
+        self.status = account.http_status = head.status
+        if account.attempt is not None:
+            account.attempt.status = head.status
+        self._meter = _open_meter(head, account, hides_usage=hides_usage)
+        self.framing = choose_framing(
+            head,
+            method=account.method,
+            http_version=account.http_version,
+            is_rewritten=self._meter is not None and self._meter.rewrites,
+        )
+
+    def begin(self, *, keep_alive: bool) -> bytes:
+        """Write the head for the caller."""
+        return write_head(self._head, self.framing, keep_alive=keep_alive)
+
+    def pass_on(self, pieces: list[bytes], out: list[bytes]) -> None:
+        """Frame the pieces of one read for the caller, and read the copy."""
+        if self._account.first_byte_ns is None:
+            self._note_first_byte()
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._meter is not None:
+            piece = self._meter.read(piece)
+        self._frame(piece, out)
+
+    def finish(self, out: list[bytes]) -> None:
+        """Write what ends the body."""
+        if self._meter is not None:
+            self._frame(self._meter.rest(), out)
+        if self.framing is Framing.CHUNKED:
+            out.append(b"0\r\n\r\n")
+
+    def facts(self) -> ResponseFacts:
+        """Account for the answer as far as it came; the first call decides."""
+        if self._facts is None:
+            self._facts = self._meter.close() if self._meter is not None else NO_FACTS
+        return self._facts
+
+    def unmetered(self, verdict: Verdict) -> str | None:
+        """Say why the answer has no usage; `None` where it has, or where none is owed."""
+        if self._meter is None or self.facts().usage is not None:
+            return None
+        if verdict.outcome == "ok":
+            return self._meter.unread or "not_reported"
+        if verdict.outcome == "cancelled":
+            return "cancelled"
+        if verdict.error_type in ("stream_interrupted", "timeout", "shutdown"):
+            return "interrupted"
+        return None
+
+    def _frame(self, piece: bytes, out: list[bytes]) -> None:
+        if not piece:
+            return
+        self._account.response_bytes += len(piece)
+        if self.framing is Framing.CHUNKED:
+            out += (b"%x\r\n" % len(piece), piece, b"\r\n")
+        elif self.framing is not Framing.NONE:
+            out.append(piece)
+
+    def _note_first_byte(self) -> None:
+        account, attempt = self._account, self._account.attempt
+        now_ns = time.monotonic_ns()
+        account.first_byte_ns = now_ns - account.started_ns
+        if attempt is not None and account.facts is not None and account.facts.stream:
+            attempt.first_chunk_ns = now_ns - attempt.started_ns
+
+
+def _open_meter(head: AnswerHead, account: Account, *, hides_usage: bool) -> Meter | None:
+    if account.dialect is None:
+        return None
+    content_type = (header(head, b"content-type") or b"").decode("latin-1").lower()
+    is_sse = head.status == 200 and content_type.startswith("text/event-stream")
+    return Meter(
+        account.dialect,
+        status=head.status,
+        content_type=content_type,
+        content_encoding=header(head, b"content-encoding"),
+        is_stream=account.facts is not None and account.facts.stream,
+        hides_usage=hides_usage and is_sse,
+    )

@@ -1,0 +1,472 @@
+"""One call under way: driven by the caller's connection on one side, the upstream's on the other.
+
+The life of a call, each line a callback:
+
+    open            the head is read: a metered call waits for its body, any other starts now
+    body, body_end  the request's body; then `journey.decide` and the request goes upstream
+    answer          the provider's head and pieces go on as they come, a copy to the meter
+    _end            exactly once, whatever happened: the receipt
+
+Every way out leads through `_end`; nothing after it has an effect.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Protocol
+
+from spanmeter_gateway.errors import (
+    BodyTooLarge,
+    GatewayBusy,
+    GatewayError,
+    UpstreamBroken,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from spanmeter_gateway.receipt import OpenCall
+from spanmeter_gateway.relay import journey
+from spanmeter_gateway.relay.account import NO_FACTS, Account, OpenAttempt
+from spanmeter_gateway.relay.answer import Answer
+from spanmeter_gateway.relay.endpoint import Endpoint
+from spanmeter_gateway.relay.head import RequestHead, connection_tokens
+from spanmeter_gateway.relay.outcome import (
+    BROKE,
+    CANCELLED,
+    INTERRUPTED,
+    SHUTDOWN,
+    STALLED,
+    TIMED_OUT,
+    Verdict,
+    judge_answer,
+    judge_error,
+)
+from spanmeter_gateway.relay.refusal import error_body, plain_answer
+from spanmeter_gateway.relay.relay import Relay
+from spanmeter_gateway.relay.request import write_request, write_trace_headers
+from spanmeter_gateway.relay.response import Framing
+from spanmeter_gateway.relay.trace import begin_trace
+from spanmeter_gateway.relay.upload import Upload
+from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
+from spanmeter_gateway.upstreams.pool import ConnectFailed
+
+log = logging.getLogger("spanmeter.relay")
+
+
+class Front(Protocol):
+    """The caller's connection, as a call uses it."""
+
+    def send(self, answer: bytes) -> None:
+        """Write to the caller."""
+
+    def cut(self) -> None:
+        """Reset the connection, where no framing tells the caller that the answer is cut."""
+
+    def call_ended(self, *, keep_alive: bool) -> None:
+        """Go on to the connection's next call."""
+
+    def pause_caller(self) -> None:
+        """Stop reading the caller's body."""
+
+    def resume_caller(self) -> None:
+        """Read the caller's body again."""
+
+
+class Call:
+    """A call to a metered dialect, or any other request that passes through."""
+
+    __slots__ = (
+        "_account",
+        "_address",
+        "_answer",
+        "_body",
+        "_connecting",
+        "_connection",
+        "_endpoint",
+        "_front",
+        "_has_retried",
+        "_head",
+        "_heard_s",
+        "_held_bytes",
+        "_hides_usage",
+        "_is_over",
+        "_keep_alive",
+        "_loop",
+        "_named_hop",
+        "_relay",
+        "_request",
+        "_stalled_s",
+        "_upload",
+        "is_noted_open",
+        "opened_s",
+    )
+
+    def __init__(
+        self,
+        relay: Relay,
+        front: Front,
+        *,
+        method: bytes,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        http_version: str,
+        keep_alive: bool,
+    ) -> None:
+        head = RequestHead(headers)
+        noted = head.noted
+        trace = begin_trace(noted.get(b"traceparent"), noted.get(b"tracestate"), relay.sampler)
+        account = Account(method=method.decode("ascii"), http_version=http_version, trace=trace)
+        self._relay = relay
+        self._front = front
+        self._loop = asyncio.get_running_loop()
+        self._head = head
+        self._account = account
+        self._named_hop = connection_tokens(headers) if b"connection" in noted else frozenset()
+        self._keep_alive = keep_alive
+        self._address = journey.find_address(
+            account, relay.rules, head=head, target=target.decode("latin-1")
+        )
+        self._body: list[bytes] = []
+        self._held_bytes = 0
+        self._upload: Upload | None = None
+        self._request: bytes | None = None
+        self._endpoint: Endpoint | None = None
+        self._connection: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._has_retried = False
+        self._hides_usage = False
+        self._answer: Answer | None = None
+        self._heard_s = 0.0
+        self._stalled_s: float | None = None
+        self._is_over = False
+        self.opened_s = self._loop.time()
+        self.is_noted_open = False
+        relay.begin(self)
+
+    # the caller's side
+
+    def open(self) -> None:
+        """Start: the head is read, the body may follow."""
+        declared = self._head.noted.get(b"content-length")
+        if self._account.dialect is None:
+            self._pass_through(declared)
+        elif declared is not None and int(declared) > self._relay.limits.body_bytes:
+            self._refuse(self._too_large(), is_read=False)
+        if b"expect" in self._head.noted and not self._is_over:
+            self._front.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def body(self, piece: bytes) -> None:
+        """Take a piece of the request's body."""
+        if self._is_over:
+            return
+        if self._upload is not None:
+            self._account.request_bytes += len(piece)
+            self._upload.add(piece, connection=self._connection)
+            if self._upload.is_full and self._connection is None:
+                self._front.pause_caller()
+            return
+        size = len(piece)
+        if not self._relay.hold(size):
+            busy = GatewayBusy("this gateway holds too many request bodies: try again soon")
+            self._refuse(busy, is_read=False)
+            return
+        self._held_bytes += size
+        if self._held_bytes > self._relay.limits.body_bytes:
+            self._refuse(self._too_large(), is_read=False)
+            return
+        self._body.append(piece)
+
+    def body_end(self) -> None:
+        """Know that the request is whole."""
+        if self._is_over:
+            return
+        if self._upload is not None:
+            self._upload.end(connection=self._connection)
+            self._heard_s = self._loop.time()
+            return
+        account, began_ns = self._account, time.monotonic_ns()
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
+        try:
+            plan = journey.decide(
+                account, self._relay.rules, head=self._head, address=self._address, body=body
+            )
+            self.is_noted_open = False
+            self._forward(plan, framing=None)
+            account.relay_ns = time.monotonic_ns() - began_ns
+        except GatewayError as error:
+            self._refuse(error, is_read=True)
+        except Exception as error:  # noqa: BLE001 - our fault must end in an answer and a receipt
+            log.error("a call could not be decided: %s", type(error).__name__)
+            self._refuse(GatewayError("the gateway failed on this call"), is_read=True)
+
+    def caller_left(self) -> None:
+        """End the call, and cancel it upstream at once: nobody waits for the answer."""
+        self._end(CANCELLED)
+
+    def caller_paused(self) -> None:
+        """Stop reading the answer while the caller's connection is full."""
+        self._stalled_s = self._loop.time()
+        if self._connection is not None:
+            self._connection.pause()
+
+    def caller_resumed(self) -> None:
+        """Read the answer again."""
+        self._stalled_s = None
+        self._heard_s = self._loop.time()
+        if self._connection is not None:
+            self._connection.resume()
+
+    def end_keep_alive(self) -> None:
+        """Close the caller's connection after this call: the relay drains."""
+        self._keep_alive = False
+
+    # the way upstream
+
+    def _pass_through(self, declared: bytes | None) -> None:
+        try:
+            plan = journey.decide_passthrough(
+                self._account, self._relay.rules, head=self._head, address=self._address
+            )
+        except GatewayError as error:
+            self._refuse(error, is_read=False)
+            return
+        self._upload = Upload(declared, is_chunked=b"transfer-encoding" in self._head.noted)
+        self._forward(plan, framing=self._upload.framing)
+
+    def _forward(self, plan: journey.Plan, *, framing: bytes | None) -> None:
+        endpoint = self._relay.endpoints[plan.upstream.name]
+        account = self._account
+        model = account.facts.model if account.facts is not None else None
+        attempt = OpenAttempt(
+            upstream=plan.upstream.name, provider=plan.upstream.provider, model=model
+        )
+        attempt.host, attempt.port = endpoint.host, endpoint.port
+        account.attempt = attempt
+        self._endpoint = endpoint
+        self._hides_usage = plan.hides_usage
+        trace_headers = b""
+        if plan.upstream.forward_trace:
+            trace_headers = write_trace_headers(account.trace, attempt.span_id)
+        self._request = write_request(
+            plan,
+            endpoint,
+            method=account.method.encode(),
+            head=self._head,
+            address=self._address,
+            named_hop=self._named_hop,
+            body_framing=framing,
+            trace_headers=trace_headers,
+        )
+        # A body in parts cannot be sent twice, so it never goes over a stale connection.
+        is_repeatable = self._upload is None or self._upload.is_bodiless
+        connection = endpoint.pool.take() if is_repeatable else None
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._connecting = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        assert self._endpoint is not None
+        try:
+            connection = await self._endpoint.pool.connect()
+        except ConnectFailed as failure:
+            self._connecting = None
+            name = self._endpoint.upstream.name
+            unreachable = UpstreamUnreachable(
+                f"upstream {name} cannot be reached ({failure.slug})", upstream=name
+            )
+            is_slow = failure.slug == "connect_timeout"
+            self._refuse(unreachable, error_type="timeout" if is_slow else "connection_error")
+            return
+        self._connecting = None
+        self._send(connection)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        assert self._request is not None
+        self._connection = connection
+        self._heard_s = self._loop.time()
+        upload = self._upload
+        connection.send(
+            self,
+            self._request,
+            is_whole=upload is None or upload.is_bodiless or upload.is_whole,
+            is_head_request=self._account.method == "HEAD",
+        )
+        if self._upload is not None:
+            self._upload.flush(connection)
+            self._front.resume_caller()
+
+    # the upstream's side (AnswerSink)
+
+    def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
+        """Pass on what one read brought."""
+        if self._is_over:
+            return
+        self._heard_s = self._loop.time()
+        if is_end:
+            self._connection = None
+        try:
+            out = [] if head is None else [self._begin_answer(head)]
+            answer = self._answer
+            assert answer is not None
+            if pieces:
+                answer.pass_on(pieces, out)
+            if is_end:
+                answer.finish(out)
+            if out:
+                self._front.send(b"".join(out))
+        except Exception as error:  # noqa: BLE001 - our fault must end in a receipt
+            log.error("an answer could not be passed on: %s", type(error).__name__)
+            self._break_off(BROKE)
+            return
+        if is_end:
+            self._complete()
+
+    def answer_lost(self, *, garbled: bool) -> None:
+        """Try a stale connection once more; else say so, or end an answer that began."""
+        connection, self._connection = self._connection, None
+        if self._is_over or connection is None or self._endpoint is None:
+            return
+        if self._answer is not None:
+            self._break_off(INTERRUPTED)
+            return
+        is_stale = connection.has_served and not connection.answer_began and not garbled
+        attempt = self._account.attempt
+        if is_stale and not self._has_retried and attempt is not None:
+            # The provider closed an idle connection just as we wrote to it (RFC 9112 section 9.5).
+            self._has_retried = True
+            attempt.retries += 1
+            self._connecting = self._loop.create_task(self._connect())
+            return
+        name = self._endpoint.upstream.name
+        what = "sent something that is not HTTP" if garbled else "closed the connection"
+        broken = UpstreamBroken(f"upstream {name} {what} instead of answering", upstream=name)
+        self._refuse(broken, error_type="provider_bad_response" if garbled else "connection_error")
+
+    def upload_paused(self) -> None:
+        """Stop reading the caller's body while the provider is slow to take it."""
+        self._front.pause_caller()
+
+    def upload_resumed(self) -> None:
+        """Read the caller's body again."""
+        self._front.resume_caller()
+
+    def _begin_answer(self, head: AnswerHead) -> bytes:
+        self._request = None  # no second try from here on
+        self._release()
+        self._answer = Answer(head, self._account, hides_usage=self._hides_usage)
+        if self._answer.framing is Framing.CLOSE:
+            self._keep_alive = False
+        return self._answer.begin(keep_alive=self._keep_alive)
+
+    # the ends
+
+    def look_at_clock(self, now_s: float) -> None:
+        """End the call if the provider, or a caller who does not read, exceeded its time."""
+        if self._connection is None or self._endpoint is None or self._is_over:
+            return
+        patience = self._endpoint.upstream.timeouts
+        if self._stalled_s is not None:
+            if now_s - self._stalled_s > patience.idle_s:
+                self._break_off(STALLED)
+        elif self._answer is not None:
+            if now_s - self._heard_s > patience.idle_s:
+                self._break_off(TIMED_OUT)
+        elif now_s - self._heard_s > patience.first_byte_s:
+            if self._upload is not None and not self._upload.is_whole:
+                return  # the caller still sends; its own patience is the connection's
+            name = self._endpoint.upstream.name
+            slow = UpstreamTimeout(
+                f"upstream {name} did not answer within {patience.first_byte_s:g} s", upstream=name
+            )
+            self._refuse(slow, error_type="timeout")
+
+    def as_open(self) -> OpenCall | None:
+        """Write the `open` line: what books enter should this relay die."""
+        if self._is_over:
+            return None
+        if self._account.facts is None:
+            journey.attribute_rejected(self._account, self._relay.rules, head=self._head)
+        return self._account.as_open(self._relay.listen)
+
+    def abandon(self) -> None:
+        """Break the call off because the relay stops."""
+        self._break_off(SHUTDOWN)
+
+    def _too_large(self) -> BodyTooLarge:
+        limit = self._relay.limits.body_bytes
+        return BodyTooLarge(
+            f"the request body is over the limit of {limit} bytes: send less, or raise "
+            "limits.body_bytes in the gateway's configuration"
+        )
+
+    def _refuse(
+        self, error: GatewayError, *, is_read: bool = True, error_type: str | None = None
+    ) -> None:
+        """Answer with an error of ours, in the caller's dialect, and end the call."""
+        if self._is_over:
+            return
+        account = self._account
+        if not is_read:
+            self._keep_alive = False
+            if account.facts is None:
+                journey.attribute_rejected(account, self._relay.rules, head=self._head)
+        family = account.dialect.family if account.dialect is not None else "openai"
+        account.http_status = error.status
+        body = error_body(error, family)
+        account.response_bytes = len(body)
+        if account.method == "HEAD":
+            body = b""
+        self._front.send(plain_answer(error.status, body, keep_alive=self._keep_alive))
+        self._end(judge_error(error, error_type))
+
+    def _break_off(self, verdict: Verdict) -> None:
+        """End an answer that cannot be completed; the caller sees the connection end early."""
+        if self._is_over:
+            return
+        self._keep_alive = False
+        is_unframed = self._answer is not None and self._answer.framing is Framing.CLOSE
+        if is_unframed or verdict is STALLED:
+            self._front.cut()
+        self._end(verdict)
+
+    def _complete(self) -> None:
+        assert self._answer is not None
+        assert self._endpoint is not None
+        is_held = self._endpoint.held is not None
+        self._end(
+            judge_answer(self._answer.status, self._answer.facts(), is_credential_held=is_held)
+        )
+
+    def _end(self, verdict: Verdict) -> None:
+        """Write the receipt: the one end of every call."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.cancel()
+            self._connection = None
+        self._release()
+        self._request = None
+        account, answer = self._account, self._answer
+        facts = answer.facts() if answer is not None else NO_FACTS
+        if verdict is INTERRUPTED and facts.is_error:
+            verdict = judge_answer(200, facts, is_credential_held=False)
+        if account.attempt is not None:
+            account.attempt.ended_ns = time.monotonic_ns()
+            account.attempt.error_type = verdict.error_type
+        receipt = account.receipt(
+            verdict,
+            facts=facts,
+            unmetered=answer.unmetered(verdict) if answer is not None else None,
+            listen=self._relay.listen,
+        )
+        self._relay.end(self, receipt)
+        self._front.call_ended(keep_alive=self._keep_alive)
+
+    def _release(self) -> None:
+        if self._held_bytes:
+            self._relay.release(self._held_bytes)
+            self._held_bytes = 0

@@ -1,0 +1,85 @@
+"""Content codings, undone on our copy only and within bounds: the caller gets the bytes as sent."""
+
+import zlib
+from typing import Protocol
+
+import brotli
+import zstandard
+
+LIMIT_BYTES = 64 * 1024 * 1024
+"""The most that one copy may decode to; beyond it the call is unmetered."""
+_SLICE_BYTES = 1024
+"""Input is fed in slices, because a few bytes of a bomb decode to megabytes at once."""
+
+
+class Undecodable(Exception):
+    """The bytes are not of the coding they claim, or decode to too much."""
+
+
+class Decoder(Protocol):
+    """Undo one content coding piece by piece."""
+
+    def decode(self, piece: bytes) -> bytes:
+        """Decode the next piece; raises `Undecodable`."""
+
+
+class _Decompress(Protocol):
+    def __call__(self, piece: bytes, /) -> bytes: ...
+
+
+class _Bounded:
+    """Feed a decompressor in slices and count what comes out."""
+
+    def __init__(self, decompress: _Decompress) -> None:
+        self._decompress = decompress
+        self._decoded_bytes = 0
+
+    def decode(self, piece: bytes) -> bytes:
+        out = []
+        try:
+            for start in range(0, len(piece), _SLICE_BYTES):
+                decoded = self._decompress(piece[start : start + _SLICE_BYTES])
+                self._decoded_bytes += len(decoded)
+                if self._decoded_bytes > LIMIT_BYTES:
+                    raise Undecodable("too_large")
+                out.append(decoded)
+        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
+            raise Undecodable("malformed") from error
+        return b"".join(out)
+
+
+class _Deflate:
+    """`deflate` is zlib by RFC 9110, raw deflate in the wild: the first byte tells."""
+
+    def __init__(self) -> None:
+        self._inner: zlib._Decompress | None = None
+
+    def __call__(self, piece: bytes, /) -> bytes:
+        if self._inner is None:
+            if not piece:
+                return b""
+            is_zlib = piece[0] & 0x0F == 8
+            self._inner = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+        return self._inner.decompress(piece)
+
+
+def decoder_for(content_encoding: bytes | None) -> Decoder | None:
+    """Choose by the `content-encoding` header; `None` for identity. Raises `Undecodable`."""
+    coding = (content_encoding or b"").strip().lower()
+    if coding in (b"", b"identity"):
+        return None
+    if coding in (b"gzip", b"x-gzip"):
+        return _Bounded(zlib.decompressobj(zlib.MAX_WBITS | 16).decompress)
+    if coding == b"deflate":
+        return _Bounded(_Deflate())
+    if coding == b"br":
+        return _Bounded(brotli.Decompressor().process)
+    if coding == b"zstd":
+        return _Bounded(zstandard.ZstdDecompressor().decompressobj().decompress)
+    raise Undecodable("unknown_coding")
+
+
+def decode_whole(body: bytes, content_encoding: bytes | None) -> bytes:
+    """Decode a whole body; raises `Undecodable`."""
+    decoder = decoder_for(content_encoding)
+    return body if decoder is None else decoder.decode(body)

@@ -1,0 +1,67 @@
+"""An upstream as one relay process uses it: its pool, its host header, its held credential."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from spanmeter.dialects.dialect import Family
+from spanmeter_gateway.routing.choice import base_path
+from spanmeter_gateway.upstreams.pool import Pool, tls_context
+from spanmeter_gateway.upstreams.providers import AUTHORIZATION, credential_header
+from spanmeter_gateway.upstreams.upstream import Credential, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a call needs to reach one upstream."""
+
+    upstream: Upstream
+    pool: Pool
+    host: str
+    port: int
+    host_header: bytes
+    base_path: str
+    extra_headers: tuple[tuple[bytes, bytes], ...]
+    replaced: frozenset[bytes]
+    """Lower-case names of the caller's headers that `extra_headers` replace."""
+    held: str | None
+    """The credential that we hold, or `None`: the caller's own goes upstream."""
+
+    def held_header(self, family: Family) -> tuple[bytes, bytes] | None:
+        """Write the header that carries the held credential, or `None` when we hold none."""
+        if self.held is None:
+            return None
+        name = credential_header(self.upstream.provider, family)
+        value = f"Bearer {self.held}" if name == AUTHORIZATION else self.held
+        return name.encode(), value.encode()
+
+
+def open_endpoint(upstream: Upstream, environ: Mapping[str, str] = os.environ) -> Endpoint:
+    """Make an upstream usable; raises OSError for a CA bundle or credential that cannot be read."""
+    parts = urlsplit(upstream.base_url)
+    is_tls = parts.scheme == "https"
+    host = parts.hostname or ""
+    port = parts.port or (443 if is_tls else 80)
+    tls = tls_context(upstream.ca_file) if is_tls else None
+    headers = tuple((name.encode(), value.encode()) for name, value in upstream.headers)
+    return Endpoint(
+        upstream=upstream,
+        pool=Pool(host=host, port=port, tls=tls, connect_s=upstream.timeouts.connect_s),
+        host=host,
+        port=port,
+        host_header=parts.netloc.rpartition("@")[2].encode(),
+        base_path=base_path(upstream),
+        extra_headers=headers,
+        replaced=frozenset(name.lower() for name, _ in headers),
+        held=_read_credential(upstream.credential, environ),
+    )
+
+
+def _read_credential(credential: Credential, environ: Mapping[str, str]) -> str | None:
+    if credential.kind == "passthrough":
+        return None
+    if credential.kind == "env":
+        return environ.get(credential.source, "").strip()
+    return Path(credential.source).read_text().strip()

@@ -1,0 +1,290 @@
+"""The caller's connection: uvicorn's HTTP protocol with the ASGI cycle taken out.
+
+uvicorn keeps what it is good at: listening, TLS, connection counting, signals and the order of a
+graceful stop. Parsing ends in a `Call` instead of an ASGI task. Pinned to a uvicorn release line,
+because it leans on attributes of `HttpToolsProtocol`.
+"""
+
+import logging
+import re
+from collections import deque
+from typing import Any, Protocol
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from spanmeter_gateway.relay.call import Call
+from spanmeter_gateway.relay.health import HealthCheck
+from spanmeter_gateway.relay.refusal import plain_answer
+from spanmeter_gateway.relay.relay import Relay
+
+KEEP_ALIVE_S = 75.0
+"""An idle caller's connection is kept this long: longer than the pools of the common clients."""
+REQUEST_STALL_S = 60.0
+"""A request whose next byte does not come within this time is given up."""
+LINGER_S = 2.0
+"""After an early answer the rest of the request is read and thrown away for this long, so that the
+caller gets to read the answer instead of a reset (RFC 9112 section 9.6)."""
+_HEALTH = re.compile(rb"/(healthz|readyz)(\?|$)")
+
+log = logging.getLogger("spanmeter.relay")
+
+
+class Inbound(Protocol):
+    """What a request becomes: a call or a health check."""
+
+    def open(self) -> None: ...
+    def body(self, piece: bytes) -> None: ...
+    def body_end(self) -> None: ...
+    def caller_left(self) -> None: ...
+    def caller_paused(self) -> None: ...
+    def caller_resumed(self) -> None: ...
+    def end_keep_alive(self) -> None: ...
+
+
+class Waiting:
+    """A pipelined request: read already, begun when the one before it has ended."""
+
+    __slots__ = ("headers", "http_version", "is_whole", "keep_alive", "method", "pieces", "target")
+
+    def __init__(self, front: "RelayProtocol") -> None:
+        self.method: bytes = front.parser.get_method()
+        self.target: bytes = front.url
+        self.headers = front.headers
+        self.http_version: str = front.parser.get_http_version()
+        self.keep_alive: bool = self.http_version == "1.1" and front.parser.should_keep_alive()
+        self.pieces: list[bytes] = []
+        self.is_whole = False
+
+
+class HeadTooLarge(Exception):
+    """The request line and headers are over the limit."""
+
+
+class RelayProtocol(HttpToolsProtocol):
+    """One caller's connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._relay: Relay = self.config.loaded_app
+        self._inbound: Inbound | None = None
+        self._queue: deque[Waiting] = deque()
+        self._is_in_message = False
+        self._is_stopping = False
+        self._is_lost = False
+        self._head_bytes = 0
+        self._heard_s = 0.0
+        self._linger_until_s: float | None = None
+
+    # the event loop
+
+    def connection_made(self, transport: Any) -> None:
+        """Count the connection."""
+        super().connection_made(transport)
+        self._heard_s = self.loop.time()
+        self._relay.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the call that the caller left."""
+        self._is_lost = True
+        self.connections.discard(self)
+        self._relay.connections.discard(self)
+        self._queue.clear()
+        if self._inbound is not None:
+            self._inbound.caller_left()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what the caller sent."""
+        self._heard_s = self.loop.time()
+        if self._is_lost:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]  # no upgrade is made: the next request follows
+            if rest:
+                self.data_received(rest)
+        except httptools.HttpParserCallbackError as error:
+            self._refuse_head(error)
+        except httptools.HttpParserError:
+            self._refuse_garbage()
+
+    def pause_writing(self) -> None:
+        """Hold the answer back: the caller's connection is full."""
+        if self._inbound is not None:
+            self._inbound.caller_paused()
+
+    def resume_writing(self) -> None:
+        """Let the answer go on."""
+        if self._inbound is not None:
+            self._inbound.caller_resumed()
+
+    def shutdown(self) -> None:
+        """Stop gracefully: an answer under way may end, an idle connection closes now."""
+        self._is_stopping = True
+        if self._inbound is None and not self._is_in_message:
+            self.transport.close()
+        elif self._inbound is not None:
+            self._inbound.end_keep_alive()
+
+    def look_at_clock(self, now_s: float) -> None:
+        """Close a connection that is idle, stalled in a request, or done lingering."""
+        if self._linger_until_s is not None:
+            if now_s > self._linger_until_s:
+                self.transport.abort()
+        elif self._is_in_message:
+            if now_s - self._heard_s > REQUEST_STALL_S and not self.flow.read_paused:
+                self.transport.close()
+        elif self._inbound is None and now_s - self._heard_s > KEEP_ALIVE_S:
+            self.transport.close()
+
+    # the parser
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.url = b""
+        self.headers = []
+        self._head_bytes = 0
+        self._is_in_message = True
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the request target."""
+        self.url += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header as it came."""
+        self.headers.append((name, value))
+        self._count(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """Begin the call, or queue it behind the one under way."""
+        request = Waiting(self)
+        if self._inbound is not None or self._queue:
+            self._queue.append(request)
+            self.flow.pause_reading()
+        elif self._linger_until_s is None:
+            self._begin(request)
+
+    def on_body(self, piece: bytes) -> None:
+        """Give the piece to its call."""
+        if self._queue:
+            self._queue[-1].pieces.append(piece)
+        elif self._inbound is not None:
+            self._inbound.body(piece)
+
+    def on_message_complete(self) -> None:
+        """Tell the call that its request is whole."""
+        self._is_in_message = False
+        if self._queue:
+            self._queue[-1].is_whole = True
+        elif self._inbound is not None:
+            self._inbound.body_end()
+        elif self._linger_until_s is not None:
+            self.transport.close()
+
+    # the call
+
+    def send(self, answer: bytes) -> None:
+        """Write to the caller."""
+        if not self._is_lost:
+            self.transport.write(answer)
+
+    def cut(self) -> None:
+        """Reset the connection."""
+        if not self._is_lost:
+            self.transport.abort()
+
+    def pause_caller(self) -> None:
+        """Stop reading from the caller."""
+        self.flow.pause_reading()
+
+    def resume_caller(self) -> None:
+        """Read from the caller again."""
+        if not self._is_lost and not self._queue:
+            self.flow.resume_reading()
+
+    def call_ended(self, *, keep_alive: bool) -> None:
+        """Go on to the next call, or close."""
+        self._inbound = None
+        self._heard_s = self.loop.time()
+        self.server_state.total_requests += 1
+        if self._is_lost or self.transport.is_closing():
+            return
+        may_go_on = keep_alive and not self._is_stopping
+        if may_go_on and self._queue:
+            # Not from inside this callback: a row of quick answers must not nest.
+            self.loop.call_soon(self._begin_next)
+            return
+        self.flow.resume_reading()
+        if may_go_on and not self._is_in_message:
+            return
+        self._queue.clear()
+        if self._is_in_message:
+            self._linger_until_s = self.loop.time() + LINGER_S
+        else:
+            self.transport.close()
+
+    def _begin_next(self) -> None:
+        if self._is_lost or self.transport.is_closing() or not self._queue:
+            return
+        request = self._queue.popleft()
+        self._begin(request)
+        for piece in request.pieces:
+            if self._inbound is not None:
+                self._inbound.body(piece)
+        if request.is_whole and self._inbound is not None:
+            self._inbound.body_end()
+        if not self._queue:
+            self.flow.resume_reading()
+
+    def _begin(self, request: Waiting) -> None:
+        health = _HEALTH.match(request.target)
+        if health is not None:
+            self._inbound = HealthCheck(
+                self,
+                is_ready=health[1] == b"healthz" or not self._relay.is_draining,
+                keep_alive=request.keep_alive,
+            )
+        else:
+            self._inbound = Call(
+                self._relay,
+                self,
+                method=request.method,
+                target=request.target,
+                headers=request.headers,
+                http_version=request.http_version,
+                keep_alive=request.keep_alive,
+            )
+        self._inbound.open()
+
+    # what is not HTTP
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._relay.limits.header_bytes:
+            raise HeadTooLarge
+
+    def _refuse_head(self, error: httptools.HttpParserCallbackError) -> None:
+        cause = error.__context__
+        if isinstance(cause, HeadTooLarge):
+            self._refuse_connection(431, b"the request's headers are too large")
+        else:
+            log.error("a request could not be begun: %s", type(cause).__name__)
+            self._refuse_connection(500, b"the gateway failed on this request")
+
+    def _refuse_garbage(self) -> None:
+        self._refuse_connection(400, b"this is not a valid HTTP request")
+
+    def _refuse_connection(self, status: int, message: bytes) -> None:
+        """Answer outside any call, and close. A call under way loses its caller."""
+        inbound = self._inbound
+        if inbound is None and not self._queue:
+            body = (
+                b'{"error":{"message":"%b","type":"invalid_request_error","param":null,'
+                b'"code":"malformed_http"}}' % message
+            )
+            self.transport.write(plain_answer(status, body, keep_alive=False))
+        self.transport.close()
+        if inbound is not None:
+            inbound.caller_left()

@@ -1,0 +1,201 @@
+"""A call's way from its head and body to the request that goes upstream. No I/O, no clock.
+
+`decide` reads top to bottom: describe, attribute, choose, edit. What it learns on the way it
+writes into the account at once, so that a call which is refused half-way is still counted with its
+feature, tags and model.
+"""
+
+from dataclasses import dataclass
+
+from spanmeter.attribution import AttributionRules, attribute
+from spanmeter.dialects.dialect import Dialect, RequestFacts
+from spanmeter.errors import InvalidAttribution, UnreadableBody
+from spanmeter_gateway.errors import InvalidTag, MalformedBody
+from spanmeter_gateway.relay.account import Account
+from spanmeter_gateway.relay.body_edit import with_include_usage, without_member
+from spanmeter_gateway.relay.decoding import Undecodable, decode_whole
+from spanmeter_gateway.relay.head import RequestHead
+from spanmeter_gateway.routing.address import AZURE, Address, read_address
+from spanmeter_gateway.routing.choice import (
+    HOME_OF_CREDENTIAL_HEADER,
+    Directory,
+    route_of,
+    upstream_target,
+)
+from spanmeter_gateway.upstreams.upstream import Upstream
+
+UNREAD = RequestFacts(model=None)
+"""Of a request in a coding that we cannot undo: forwarded as it is, and unmetered."""
+AZURE_USAGE_SINCE = "2024-09-01"
+"""The first Azure API version that accepts `stream_options`
+(learn.microsoft.com/azure/ai-services/openai/whats-new)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The configuration that decisions depend on."""
+
+    directory: Directory
+    attribution: AttributionRules
+    ask_for_usage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What goes upstream, and what is to be done with the answer."""
+
+    upstream: Upstream
+    target: str
+    body: bytes
+    is_decoded: bool = False
+    """The body was compressed and goes on in the clear, because it had to be edited."""
+    hides_usage: bool = False
+    """Usage was asked for on the caller's behalf: the extra chunk is not for the caller."""
+
+
+def find_address(account: Account, rules: Rules, *, head: RequestHead, target: str) -> Address:
+    """Take the target apart, and note the dialect and route. Raises nothing."""
+    named = None
+    if head.asked_provider is not None:
+        # Whether it names anybody is judged when the call is decided, after its model is known.
+        found = rules.directory.upstream_by_name.get(head.asked_provider)
+        named = found.provider if found else _azure_by_alias(head.asked_provider)
+    address = read_address(account.method, target, rules.directory.provider_by_name, asked=named)
+    account.dialect = address.dialect
+    account.route = route_of(address.dialect, address.upstream)
+    return address
+
+
+def decide(
+    account: Account, rules: Rules, *, head: RequestHead, address: Address, body: bytes
+) -> Plan:
+    """Decide where a metered call goes and as what; raises `CallerError`s."""
+    dialect = address.dialect
+    assert dialect is not None
+    account.request_bytes = len(body)
+    readable = _readable(body, head)
+    facts = _describe(account, dialect, path=address.path, body=readable)
+    _attribute(account, rules, head=head, tags=facts.tags)
+    upstream = choose(account, rules, head=head, address=address)
+    if facts.model is None and facts is not UNREAD:
+        raise MalformedBody("the body has no `model`: name the model as a string", param="model")
+    target = upstream_target(address, upstream, facts.model)
+    plan = Plan(upstream, target, body)
+    if readable is None:
+        return plan
+    asks = _asks_for_usage(rules, plan, dialect=dialect, facts=facts)
+    return _edit(plan, readable, drops_tags=facts.has_tags, asks=asks)
+
+
+def decide_passthrough(
+    account: Account, rules: Rules, *, head: RequestHead, address: Address
+) -> Plan:
+    """Decide where any other request goes, from its head alone; raises `CallerError`s."""
+    _attribute(account, rules, head=head, tags=None)
+    upstream = choose(account, rules, head=head, address=address)
+    account.route = route_of(None, upstream.name)
+    return Plan(upstream, upstream_target(address, upstream, None), b"")
+
+
+def choose(account: Account, rules: Rules, *, head: RequestHead, address: Address) -> Upstream:
+    """Choose the upstream and note it; raises `InvalidProvider` and its siblings."""
+    asked = rules.directory.asked_upstream(head.asked_provider)
+    model = account.facts.model if account.facts is not None else None
+    hint = None
+    if address.dialect is None:
+        hint = next(
+            (
+                provider
+                for name, provider in HOME_OF_CREDENTIAL_HEADER.items()
+                if name.encode() in head.noted
+            ),
+            None,
+        )
+    choice = rules.directory.choose(address, asked=asked, model=model, hint=hint)
+    account.upstream = choice.upstream.name
+    account.provider = choice.upstream.provider
+    account.is_guess = choice.is_guess
+    return choice.upstream
+
+
+def attribute_rejected(account: Account, rules: Rules, *, head: RequestHead) -> None:
+    """Attribute a call that is refused before its body was read; never raises."""
+    if head.attribution:
+        account.attribution = attribute(head.attribution, None, _lenient(rules.attribution))
+
+
+def _describe(account: Account, dialect: Dialect, *, path: str, body: bytes | None) -> RequestFacts:
+    if body is None:
+        account.facts = UNREAD
+        return UNREAD
+    try:
+        account.facts = dialect.describe(body, path)
+    except UnreadableBody as error:
+        raise MalformedBody(str(error)) from error
+    return account.facts
+
+
+def _attribute(account: Account, rules: Rules, *, head: RequestHead, tags: object) -> None:
+    if not head.attribution and tags is None:
+        return
+    try:
+        account.attribution = attribute(head.attribution, tags, rules.attribution)
+    except InvalidAttribution as error:
+        account.attribution = attribute(head.attribution, tags, _lenient(rules.attribution))
+        raise InvalidTag(error.code, str(error)) from error
+
+
+def _lenient(rules: AttributionRules) -> AttributionRules:
+    return AttributionRules(
+        strict=False,
+        bare_tag_key=rules.bare_tag_key,
+        feature_from_tag=rules.feature_from_tag,
+        max_tags=rules.max_tags,
+    )
+
+
+def _readable(body: bytes, head: RequestHead) -> bytes | None:
+    coding = head.noted.get(b"content-encoding")
+    if coding is None:
+        return body
+    try:
+        return decode_whole(body, coding)
+    except Undecodable:
+        return None
+
+
+def _asks_for_usage(rules: Rules, plan: Plan, *, dialect: Dialect, facts: RequestFacts) -> bool:
+    return (
+        facts.stream
+        and not facts.asks_for_usage
+        and rules.ask_for_usage
+        and dialect.may_ask_for_usage
+        and plan.upstream.stream_usage
+        and _accepts_stream_options(plan.upstream, plan.target)
+    )
+
+
+def _edit(plan: Plan, readable: bytes, *, drops_tags: bool, asks: bool) -> Plan:
+    if not (asks or drops_tags):
+        return plan
+    edited = without_member(readable, "tags") if drops_tags else readable
+    if asks:
+        edited = with_include_usage(edited)
+    return Plan(
+        plan.upstream,
+        plan.target,
+        edited,
+        is_decoded=readable is not plan.body,
+        hides_usage=asks,
+    )
+
+
+def _accepts_stream_options(upstream: Upstream, target: str) -> bool:
+    if upstream.provider != AZURE:
+        return True
+    _, found, version = target.partition("api-version=")
+    return not found or version[: len(AZURE_USAGE_SINCE)] >= AZURE_USAGE_SINCE
+
+
+def _azure_by_alias(asked: str) -> str | None:
+    return AZURE if asked.lower() in ("azure", AZURE) else None

@@ -1,0 +1,145 @@
+"""What all calls of one relay process share: endpoints, rules, the spool, the board, the sweep."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from spanmeter_gateway.board import Column, Field
+from spanmeter_gateway.receipt import OpenCall, Receipt
+from spanmeter_gateway.relay.endpoint import Endpoint
+from spanmeter_gateway.relay.journey import Rules
+from spanmeter_gateway.relay.trace import Sampler
+
+SWEEP_S = 0.25
+"""How often deadlines are looked at: one pass over the open calls is cheaper than a timer for each
+piece of each stream, and no time-out needs to be finer."""
+OPEN_AFTER_S = 0.25
+"""A call older than a flush leaves an `open` line."""
+
+log = logging.getLogger("spanmeter.relay")
+
+
+class Sweepable(Protocol):
+    """A call under way, as the sweep sees it."""
+
+    opened_s: float
+    is_noted_open: bool
+
+    def look_at_clock(self, now_s: float) -> None:
+        """End the call if a deadline has passed."""
+
+    def as_open(self) -> OpenCall | None:
+        """Write the call's `open` line, or `None` while there is nothing to say."""
+
+    def abandon(self) -> None:
+        """End the call because the relay stops."""
+
+
+class Spool(Protocol):
+    """Where receipts go."""
+
+    def put(self, line: bytes) -> None:
+        """Take one line without its line end; never waits."""
+
+
+class Limits(Protocol):
+    """What one relay worker accepts, in bytes of one body, of all bodies held, and of one head."""
+
+    @property
+    def body_bytes(self) -> int: ...
+    @property
+    def held_body_bytes(self) -> int: ...
+    @property
+    def header_bytes(self) -> int: ...
+    @property
+    def max_connections(self) -> int: ...
+
+
+class Relay:
+    """One relay process."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: Mapping[str, Endpoint],
+        rules: Rules,
+        sampler: Sampler,
+        spool: Spool,
+        column: Column,
+        limits: Limits,
+        listen: tuple[str, int],
+    ) -> None:
+        self.endpoints = endpoints
+        self.rules = rules
+        self.sampler = sampler
+        self.limits = limits
+        self.listen = listen
+        self.is_draining = False
+        self.calls: set[Sweepable] = set()
+        self.connections: set[Quiet] = set()
+        self._spool = spool
+        self._column = column
+        self._encode = msgspec.json.Encoder().encode
+        self._held_bytes = 0
+
+    def begin(self, call: Sweepable) -> None:
+        """Know of a call from now on."""
+        self.calls.add(call)
+        self._column.add(Field.CALLS_IN_FLIGHT, 1)
+        self._column.add(Field.CALLS_STARTED, 1)
+
+    def end(self, call: Sweepable, receipt: Receipt) -> None:
+        """Forget a call and keep its receipt: the one place where a call ends."""
+        self.calls.discard(call)
+        self._column.add(Field.CALLS_IN_FLIGHT, -1)
+        self._column.add(Field.CALLS_ENDED, 1)
+        self._spool.put(self._encode(receipt))
+
+    def hold(self, body_bytes: int) -> bool:
+        """Reserve memory for a request body; false when this worker holds too much already."""
+        if self._held_bytes + body_bytes > self.limits.held_body_bytes:
+            return False
+        self._held_bytes += body_bytes
+        return True
+
+    def release(self, body_bytes: int) -> None:
+        """Give reserved memory back."""
+        self._held_bytes -= body_bytes
+
+    def sweep(self) -> None:
+        """Look at every deadline once, and leave `open` lines for calls that outlived a flush."""
+        now_s = asyncio.get_running_loop().time()
+        for call in list(self.calls):
+            call.look_at_clock(now_s)
+            if not call.is_noted_open and now_s - call.opened_s > OPEN_AFTER_S:
+                line = call.as_open()
+                if line is not None:
+                    call.is_noted_open = True
+                    self._spool.put(self._encode(line))
+        for connection in list(self.connections):
+            connection.look_at_clock(now_s)
+        for endpoint in self.endpoints.values():
+            endpoint.pool.sweep(now_s)
+
+    async def sweep_forever(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep()
+
+    def close(self) -> None:
+        """End what is still open, and every idle connection."""
+        for call in list(self.calls):
+            call.abandon()
+        for endpoint in self.endpoints.values():
+            endpoint.pool.close()
+
+
+class Quiet(Protocol):
+    """A caller's connection, as the sweep sees it."""
+
+    def look_at_clock(self, now_s: float) -> None:
+        """Close the connection if it was quiet for too long."""

@@ -1,0 +1,124 @@
+"""Writing the request that goes upstream: the caller's headers, less what is ours."""
+
+import re
+from functools import lru_cache
+
+from spanmeter_gateway.receipt import Trace
+from spanmeter_gateway.relay.endpoint import Endpoint
+from spanmeter_gateway.relay.head import CREDENTIAL_HEADERS, RequestHead, classify
+from spanmeter_gateway.relay.journey import Plan
+from spanmeter_gateway.routing.address import AZURE, Address
+from spanmeter_gateway.routing.choice import join_base
+from spanmeter_gateway.upstreams.providers import AUTHORIZATION, credential_header
+
+_KEY_PARAMETER = re.compile(r"(^|&)key=[^&]*")
+_FOREIGN_BEARERS = ("eyJ", "sk-ant-oat")
+"""Bearer tokens that a provider with a header of its own takes as such: JWTs (Microsoft Entra ID)
+and Anthropic's OAuth tokens."""
+
+
+def write_request(
+    plan: Plan,
+    endpoint: Endpoint,
+    *,
+    method: bytes,
+    head: RequestHead,
+    address: Address,
+    named_hop: frozenset[bytes] = frozenset(),
+    body_framing: bytes | None = None,
+    trace_headers: bytes = b"",
+) -> bytes:
+    """Write the request head, and the body where it is whole.
+
+    `named_hop` are the header names that the caller's `Connection` declared hop-by-hop.
+    `body_framing` is the framing header line of a body that follows in parts; `None`: the body is
+    the plan's, whole.
+    """
+    target = join_base(endpoint.base_path, plan.target)
+    family = address.dialect.family if address.dialect is not None else "openai"
+    held = endpoint.held_header(family)
+    if held is not None:
+        target = _without_key_parameter(target)
+    dropped = named_hop | _dropped(
+        endpoint.replaced,
+        is_decoded=plan.is_decoded,
+        hides_usage=plan.hides_usage,
+        is_held=held is not None,
+    )
+    out = [
+        b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target.encode("latin-1"), endpoint.host_header)
+    ]
+    length = len(plan.body) if body_framing is None else None
+    for name, value in head.forwarded:
+        lower = classify(name)[0]
+        if lower == b"content-length" and length is not None:
+            out.append(b"%b: %d\r\n" % (name, length))
+            length = None
+        elif lower not in dropped:
+            out.append(b"%b: %b\r\n" % (name, value))
+    if body_framing is not None:
+        out.append(body_framing)
+    elif length is not None and (length or method == b"POST"):
+        out.append(b"content-length: %d\r\n" % length)
+    if held is not None:
+        out.append(b"%b: %b\r\n" % held)
+    elif address.upstream is None and b"authorization" in head.noted:
+        _use_native_header(out, endpoint, head)
+    out += [b"%b: %b\r\n" % pair for pair in endpoint.extra_headers]
+    if plan.hides_usage:
+        out.append(b"accept-encoding: identity\r\n")
+    out += (trace_headers, b"\r\n", plan.body)
+    return b"".join(out)
+
+
+@lru_cache(maxsize=1024)
+def _dropped(
+    replaced: frozenset[bytes], *, is_decoded: bool, hides_usage: bool, is_held: bool
+) -> frozenset[bytes]:
+    # The caller's trace context is not for a provider; ours is, where it is configured so.
+    dropped = replaced | {
+        *(b"host", b"content-length", b"connection", b"expect", b"transfer-encoding"),
+        *(b"traceparent", b"tracestate"),
+    }
+    if is_decoded:
+        dropped |= {b"content-encoding"}
+    if hides_usage:
+        dropped |= {b"accept-encoding"}
+    if is_held:
+        dropped |= CREDENTIAL_HEADERS
+    return dropped
+
+
+def _use_native_header(out: list[bytes], endpoint: Endpoint, head: RequestHead) -> None:
+    """Move a bearer key to the header that the provider reads, where it has one of its own.
+
+    Clients that speak to every provider through one base URL send `Authorization: Bearer` to all.
+    """
+    provider = endpoint.upstream.provider
+    if provider not in ("anthropic", AZURE):
+        return
+    native = credential_header(provider, "anthropic")
+    scheme, _, token = head.noted[b"authorization"].decode("latin-1").partition(" ")
+    is_foreign = token.startswith(_FOREIGN_BEARERS)
+    if native == AUTHORIZATION or native.encode() in head.noted:
+        return
+    if scheme.lower() != "bearer" or is_foreign:
+        return
+    out[:] = [line for line in out if line[:14].lower() != b"authorization:"]
+    out.append(f"{native}: {token}\r\n".encode("latin-1"))
+
+
+def _without_key_parameter(target: str) -> str:
+    path, found, query = target.partition("?")
+    if not found:
+        return target
+    query = _KEY_PARAMETER.sub("", query).lstrip("&")
+    return f"{path}?{query}" if query else path
+
+
+def write_trace_headers(trace: Trace, span_id: str) -> bytes:
+    """Write our trace context for a provider, with the attempt's span as parent."""
+    line = f"traceparent: 00-{trace.trace_id}-{span_id}-{'01' if trace.sampled else '00'}\r\n"
+    if trace.state is not None:
+        line += f"tracestate: {trace.state}\r\n"
+    return line.encode("ascii")

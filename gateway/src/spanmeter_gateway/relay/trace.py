@@ -1,0 +1,78 @@
+"""Trace context of a call: read the caller's, choose our ids, decide sampling. Pure but for ids.
+
+W3C Trace Context (www.w3.org/TR/trace-context) and the OpenTelemetry SDK's sampler variables
+(opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables).
+"""
+
+import random
+import re
+from collections.abc import Mapping
+
+from spanmeter_gateway.receipt import Trace
+
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 0x01
+_STATE_LIMIT_BYTES = 512
+_RANDOM = random.SystemRandom()
+_ids = random.Random(_RANDOM.getrandbits(256))
+
+
+def new_span_id() -> str:
+    """Make a span id: 16 hex digits, never all zero."""
+    return f"{_ids.getrandbits(64) or 1:016x}"
+
+
+def new_trace_id() -> str:
+    """Make a trace id: 32 hex digits, never all zero."""
+    return f"{_ids.getrandbits(128) or 1:032x}"
+
+
+class Sampler:
+    """The standard samplers, as a pure function of trace id and parent."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
+        self._follows_parent = name.startswith("parentbased_")
+        root = name.removeprefix("parentbased_")
+        ratio = 1.0
+        if root == "always_off":
+            ratio = 0.0
+        elif root == "traceidratio":
+            ratio = _ratio(environ.get("OTEL_TRACES_SAMPLER_ARG", ""))
+        self._bound = round(ratio * (1 << 64))
+
+    def sample(self, trace_id: str, parent_sampled: bool | None) -> bool:  # noqa: FBT001 - a fact
+        """Decide; `parent_sampled` is `None` for a call without a parent."""
+        if self._follows_parent and parent_sampled is not None:
+            return parent_sampled
+        # The low 64 bits against a bound, as the SDK's TraceIdRatioBased does.
+        return int(trace_id[16:], 16) < self._bound
+
+
+def begin_trace(traceparent: bytes | None, tracestate: bytes | None, sampler: Sampler) -> Trace:
+    """Start the SERVER span's context, as the caller's child where the caller sent a context."""
+    match = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent is not None else None
+    if match is None or match[1] == b"ff" or not int(match[2], 16) or not int(match[3], 16):
+        trace_id = new_trace_id()
+        return Trace(
+            trace_id=trace_id, span_id=new_span_id(), sampled=sampler.sample(trace_id, None)
+        )
+    trace_id = match[2].decode()
+    state = None
+    if tracestate is not None and len(tracestate) <= _STATE_LIMIT_BYTES and tracestate.isascii():
+        state = tracestate.decode("ascii")
+    return Trace(
+        trace_id=trace_id,
+        span_id=new_span_id(),
+        parent_id=match[3].decode(),
+        state=state,
+        sampled=sampler.sample(trace_id, bool(int(match[4], 16) & _SAMPLED)),
+    )
+
+
+def _ratio(text: str) -> float:
+    try:
+        ratio = float(text)
+    except ValueError:
+        return 1.0
+    return min(max(ratio, 0.0), 1.0)

@@ -1,0 +1,52 @@
+"""The body of a request that passes through unread: sent in the parts in which it arrives."""
+
+from spanmeter_gateway.upstreams.connection import UpstreamConnection
+
+WAITING_LIMIT_BYTES = 65_536
+"""How much waits for a connection before the caller is paused."""
+
+
+class Upload:
+    """A request body on its way, framed as the caller framed it."""
+
+    __slots__ = ("_is_chunked", "_waiting", "framing", "is_bodiless", "is_full", "is_whole")
+
+    def __init__(self, content_length: bytes | None, *, is_chunked: bool) -> None:
+        self._is_chunked = is_chunked
+        self._waiting: list[bytes] = []
+        self.is_bodiless = not is_chunked and content_length in (None, b"0")
+        self.is_whole = False
+        self.is_full = False
+        self.framing = b""
+        """The framing header line that goes upstream; empty where there is no body."""
+        if is_chunked:
+            self.framing = b"transfer-encoding: chunked\r\n"
+        elif content_length is not None:
+            self.framing = b"content-length: %b\r\n" % content_length
+
+    def add(self, piece: bytes, *, connection: UpstreamConnection | None) -> None:
+        """Send a piece, or keep it until there is a connection."""
+        framed = b"%x\r\n%b\r\n" % (len(piece), piece) if self._is_chunked else piece
+        if connection is not None:
+            connection.send_more(framed)
+            return
+        self._waiting.append(framed)
+        self.is_full = sum(map(len, self._waiting)) > WAITING_LIMIT_BYTES
+
+    def end(self, *, connection: UpstreamConnection | None) -> None:
+        """Know that the body is whole."""
+        self.is_whole = True
+        if self._is_chunked:
+            if connection is not None:
+                connection.send_more(b"0\r\n\r\n")
+            else:
+                self._waiting.append(b"0\r\n\r\n")
+        if connection is not None:
+            connection.is_request_whole = True
+
+    def flush(self, connection: UpstreamConnection) -> None:
+        """Send what waited for the connection."""
+        waiting, self._waiting = self._waiting, []
+        self.is_full = False
+        if waiting:
+            connection.send_more(b"".join(waiting))

@@ -1,0 +1,174 @@
+"""The books' end of the spool: which segments are ready, what they hold, and who still writes.
+
+A segment that cannot be entered is moved aside and never entered in part: `parked/` holds those
+of a newer format, until a version that reads them starts; `quarantine/` those that are broken.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from spanmeter.errors import SpanmeterError
+from spanmeter_gateway.receipt import FORMAT, Line, OpenCall, Receipt, SegmentHeader
+from spanmeter_gateway.spool.segment import ALIVE, PART, READY, SegmentName, Writer
+
+PARKED = "parked"
+QUARANTINE = "quarantine"
+
+
+class CorruptSegment(SpanmeterError):
+    """The segment is torn or is not what its name says; never quotes its content."""
+
+
+class NewerSegment(SpanmeterError):
+    """The segment was written by a later version, in a format that this one does not know."""
+
+
+class Segment(NamedTuple):
+    """A whole segment on disk."""
+
+    name: SegmentName
+    path: Path
+    size_bytes: int
+    written_at_ns: int
+
+
+class Listing(NamedTuple):
+    """What the spool folder held at one moment."""
+
+    segments: list[Segment]
+    """In order per writer; those of different writers by age."""
+    parts: list[SegmentName]
+    alive: dict[Writer, int]
+    """Writers that left an `.alive` file, dead ones too, and when each was last seen (ns)."""
+
+
+class _AnyHeader(msgspec.Struct):
+    format: int
+
+
+_read_header = msgspec.json.Decoder(_AnyHeader).decode
+_read_lines = msgspec.json.Decoder(Line).decode_lines
+
+
+def list_spool(folder: Path) -> Listing:
+    """Look at the spool folder once; raises `OSError` where that fails."""
+    segments: list[Segment] = []
+    parts: list[SegmentName] = []
+    alive: dict[Writer, int] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            name = SegmentName.parse(path.stem)
+            with suppress(FileNotFoundError):  # a part may be renamed while we look
+                if path.suffix == READY and name:
+                    state = entry.stat()
+                    segments.append(Segment(name, path, state.st_size, state.st_mtime_ns))
+                elif path.suffix == PART and name:
+                    parts.append(name)
+                elif path.suffix == ALIVE and (writer := Writer.parse(path.stem)):
+                    alive[writer] = entry.stat().st_mtime_ns
+    return Listing(_in_order(segments), parts, alive)
+
+
+def ready_segments(folder: Path) -> list[Segment]:
+    """List the whole segments, those of one writer in the order in which they were written."""
+    return list_spool(folder).segments
+
+
+def read_segment(segment: Segment) -> tuple[list[Receipt], list[OpenCall]]:
+    """Decode a segment; raises `CorruptSegment`, `NewerSegment` or `OSError`.
+
+    A receipt stands behind the `open` line of its call, so entering those lines first is right.
+    """
+    content = segment.path.read_bytes()
+    if _format_of(content) > FORMAT:
+        raise NewerSegment("the segment has a newer format")
+    if not content.endswith(b"\n"):
+        raise CorruptSegment("the last line is torn")
+    try:
+        header, *lines = _read_lines(content)
+    except msgspec.DecodeError as error:
+        raise CorruptSegment("a line is not valid") from error
+    if _name_in(header) != segment.name:
+        raise CorruptSegment("the header does not fit the name")
+    receipts = [line for line in lines if isinstance(line, Receipt)]
+    opened = [line for line in lines if isinstance(line, OpenCall)]
+    if len(receipts) + len(opened) != len(lines):
+        raise CorruptSegment("a header stands between the lines")
+    return receipts, opened
+
+
+def move_aside(segment: Segment, folder_name: str) -> None:
+    """Move a segment into `parked` or `quarantine` beside it; raises `OSError`."""
+    folder = segment.path.parent / folder_name
+    folder.mkdir(exist_ok=True)
+    segment.path.replace(folder / segment.path.name)
+
+
+def release_parked(folder: Path) -> None:
+    """Put back the parked segments that this version can read; raises `OSError`."""
+    for path in sorted((folder / PARKED).glob(f"*{READY}")):
+        with path.open("rb") as file, suppress(CorruptSegment):
+            if _format_of(file.readline()) <= FORMAT:
+                path.replace(folder / path.name)
+
+
+def is_alive(folder: Path, writer: Writer) -> bool:
+    """Say whether the writer's process lives: the kernel frees its lock when it ends."""
+    try:
+        descriptor = os.open(folder / f"{writer}{ALIVE}", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def adopt_parts(folder: Path, parts: Iterable[SegmentName]) -> None:
+    """Make the unfinished segments of a DEAD writer ready, up to the last whole line of each.
+
+    Raises `OSError`. May be cut short and repeated: what is left is a part, or a whole segment.
+    """
+    for name in parts:
+        path = folder / f"{name}{PART}"
+        whole_bytes = path.read_bytes().rfind(b"\n") + 1
+        if not whole_bytes:
+            path.unlink()
+            continue
+        os.truncate(path, whole_bytes)
+        path.rename(path.with_suffix(READY))
+
+
+def _format_of(content: bytes) -> int:
+    # Only the number is looked at: the header of a newer format may have any other shape.
+    try:
+        return _read_header(content[: content.find(b"\n") + 1]).format
+    except msgspec.DecodeError as error:
+        raise CorruptSegment("the header is not valid") from error
+
+
+def _name_in(header: Line) -> SegmentName | None:
+    if not isinstance(header, SegmentHeader):
+        return None
+    return SegmentName(header.incarnation, header.worker, header.sequence)
+
+
+def _in_order(segments: list[Segment]) -> list[Segment]:
+    """Sort by age, but never against the sequence of a writer whose clock was set back."""
+    newest: dict[Writer, int] = {}
+    ages: dict[SegmentName, int] = {}
+    for segment in sorted(segments):
+        writer = segment.name.writer
+        newest[writer] = max(newest.get(writer, 0), segment.written_at_ns)
+        ages[segment.name] = newest[writer]
+    return sorted(segments, key=lambda segment: (ages[segment.name], segment.name))

@@ -1,0 +1,82 @@
+"""A segment: what it is called, and the bytes of its file.
+
+`<name>.part` is being written; `<name>.ndjson` is whole; `<incarnation>-<worker>.alive` is locked
+by its writer for as long as that lives. A name holds the start of its writer and a sequence, so
+the segments of one writer sort in the order in which they were written.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+import msgspec
+
+from spanmeter_gateway.receipt import SegmentHeader
+
+READY = ".ndjson"
+PART = ".part"
+ALIVE = ".alive"
+
+LOST_SEQUENCE = 9_999_999_999
+"""Of the segment in which books close the calls of a dead relay; no writer comes this far."""
+
+_WRITER = re.compile(r"([0-9a-f]+)-(\d{3,})")
+_SEGMENT = re.compile(r"([0-9a-f]+)-(\d{3,})-(\d{10})")
+
+_encode = msgspec.json.encode
+
+_OPEN_LINE = b'{"type":"open"'  # msgspec writes the tag of a struct first
+
+
+class Writer(NamedTuple):
+    """Who writes segments: one process of one relay worker."""
+
+    incarnation: str
+    worker: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read the stem of an `.alive` file; `None` when it is not one."""
+        match = _WRITER.fullmatch(text)
+        return cls(match[1], int(match[2])) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.incarnation}-{self.worker:03d}"
+
+
+class SegmentName(NamedTuple):
+    """The place of a segment: whose it is, and after which others it comes."""
+
+    incarnation: str
+    worker: int
+    sequence: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read the stem of a segment's file; `None` when it is not one."""
+        match = _SEGMENT.fullmatch(text)
+        return cls(match[1], int(match[2]), int(match[3])) if match else None
+
+    @property
+    def writer(self) -> Writer:
+        """Name the writer of this segment."""
+        return Writer(self.incarnation, self.worker)
+
+    def __str__(self) -> str:
+        return f"{self.incarnation}-{self.worker:03d}-{self.sequence:010d}"
+
+
+def encode_segment(name: SegmentName, lines: Iterable[bytes], *, generation: int = 1) -> bytes:
+    """Put the header before the lines, and a newline behind each."""
+    header = SegmentHeader(
+        worker=name.worker,
+        incarnation=name.incarnation,
+        sequence=name.sequence,
+        generation=generation,
+    )
+    return b"\n".join([_encode(header), *lines, b""])
+
+
+def is_open_line(line: bytes) -> bool:
+    """Tell the line of an unfinished call from a receipt, without decoding it."""
+    return line.startswith(_OPEN_LINE)

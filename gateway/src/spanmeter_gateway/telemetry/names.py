@@ -1,0 +1,326 @@
+"""Every attribute, metric, label, unit, bucket and description that this product prints.
+
+The only place for these texts. One name travels all ways: the Prometheus
+label is the OTLP attribute by the standard translation, see `label`. Outside names are cited as
+GENAI (OpenTelemetry semantic-conventions-genai, docs/gen-ai), HTTP (semantic-conventions,
+docs/http) and GENERAL (its docs/general).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+# -- attributes of our own namespace ---------------------------------------------------------------
+FEATURE = "spanmeter.feature"
+TASK = "spanmeter.task"
+TAG_PREFIX = "spanmeter.tag."
+TAGS = "spanmeter.tags"
+OUTCOME = "spanmeter.outcome"
+KEY_ID = "spanmeter.key.id"
+RULE = "spanmeter.rule"
+TOKEN_CLASS = "spanmeter.token.class"
+USAGE_SOURCE = "spanmeter.usage.source"
+RETRY_COUNT = "spanmeter.retry.count"
+MODEL_ALIAS = "spanmeter.request.model_alias"
+# Mirrors the proposal in semantic-conventions-genai pull request 443, so adopting it is a rename.
+COST_AMOUNT = "spanmeter.cost.amount"
+COST_CURRENCY = "spanmeter.cost.currency"
+COST_SOURCE = "spanmeter.cost.source"
+COST_PRICE_VERSION = "spanmeter.cost.price_version"
+REASON = "reason"
+RESULT = "result"
+VERSION = "version"
+
+TAGS_DROPPED_EVENT = "tags.dropped"
+DROPPED_COUNT = "spanmeter.tags.dropped.count"
+DROPPED_REASONS = "spanmeter.tags.dropped.reasons"
+DROPPED_VALUES = "spanmeter.tags.dropped.values"
+
+# -- attributes of the conventions -----------------------------------------------------------------
+# GENAI client-inference.md: the inference span.
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+REQUEST_STREAM = "gen_ai.request.stream"
+TOKEN_MODALITY = "gen_ai.token.modality"
+# GENAI openai.md.
+OPENAI_API_TYPE = "openai.api.type"
+OPENAI_REQUEST_TIER = "openai.request.service_tier"
+OPENAI_RESPONSE_TIER = "openai.response.service_tier"
+OPENAI_FINGERPRINT = "openai.response.system_fingerprint"
+# HTTP http-spans.md; GENERAL attributes.md and recording-errors.md.
+HTTP_METHOD = "http.request.method"
+HTTP_METHOD_ORIGINAL = "http.request.method_original"
+HTTP_RESEND_COUNT = "http.request.resend_count"
+HTTP_ROUTE = "http.route"
+HTTP_STATUS = "http.response.status_code"
+URL_SCHEME = "url.scheme"
+PROTOCOL_VERSION = "network.protocol.version"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+ERROR_TYPE = "error.type"
+# GENERAL resource/service.md.
+SERVICE_NAME = "service.name"
+SERVICE_VERSION = "service.version"
+SERVICE_INSTANCE = "service.instance.id"
+
+# GENAI client-inference.md and client-embeddings: names of what a request asked for, by the short
+# name that a receipt's `parameters` uses, with the type that the conventions give.
+ParameterKind = Literal["int", "double", "string", "strings"]
+PARAMETERS: dict[str, tuple[str, ParameterKind]] = {
+    "max_tokens": ("gen_ai.request.max_tokens", "int"),
+    "temperature": ("gen_ai.request.temperature", "double"),
+    "top_p": ("gen_ai.request.top_p", "double"),
+    "top_k": ("gen_ai.request.top_k", "int"),
+    "frequency_penalty": ("gen_ai.request.frequency_penalty", "double"),
+    "presence_penalty": ("gen_ai.request.presence_penalty", "double"),
+    "seed": ("gen_ai.request.seed", "int"),
+    "choice_count": ("gen_ai.request.choice.count", "int"),
+    "reasoning_level": ("gen_ai.request.reasoning.level", "string"),
+    "previous_response_id": ("gen_ai.request.previous_response.id", "string"),
+    "output_type": ("gen_ai.output.type", "string"),
+    "encoding_format": ("gen_ai.request.encoding_formats", "strings"),
+    "dimension_count": ("gen_ai.embeddings.dimension.count", "int"),
+    "service_tier": (OPENAI_REQUEST_TIER, "string"),
+}
+# Values that the conventions say are not worth an attribute: the default number of choices (GENAI
+# client-inference.md) and the default tier (GENAI openai.md).
+PARAMETER_DEFAULTS: dict[str, int | str] = {"choice_count": 1, "service_tier": "auto"}
+
+# GENAI client-inference.md: token usage, by the field of `spanmeter.usage.Usage`.
+USAGE: dict[str, str] = {
+    "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_write_tokens": "gen_ai.usage.cache_write.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+    "input_text_tokens": "gen_ai.usage.text.input_tokens",
+    "input_image_tokens": "gen_ai.usage.image.input_tokens",
+    "input_audio_tokens": "gen_ai.usage.audio.input_tokens",
+    "output_text_tokens": "gen_ai.usage.text.output_tokens",
+    "output_image_tokens": "gen_ai.usage.image.output_tokens",
+    "output_audio_tokens": "gen_ai.usage.audio.output_tokens",
+    "cache_read_audio_tokens": "gen_ai.usage.audio.cache_read.input_tokens",
+}
+
+# -- values ----------------------------------------------------------------------------------------
+# GENAI openai.md: `openai.*` belongs to these two only; other upstreams speak the dialect, no more.
+OPENAI_PROVIDERS = frozenset({"openai", "azure.ai.openai"})
+# HTTP http-spans.md: any other method is `_OTHER`, and `HTTP` in a span's name.
+HTTP_METHODS = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+OTHER_METHOD = "_OTHER"
+OTHER_METHOD_IN_NAME = "HTTP"
+# GENERAL recording-errors.md: the predefined fallback of `error.type`.
+OTHER_ERROR = "_OTHER"
+# GENAI client-inference.md: stands where a finish reason was expected and never came.
+FINISH_ERROR = "error"
+# GENAI gen-ai-token-metrics.md: where the provider gave no split.
+UNKNOWN_MODALITY = "unknown"
+EMBEDDINGS = "embeddings"
+CURRENCY = "USD"
+MAX_LABEL_CHARS = 100  # Spans and ledger keep the whole value.
+DEFAULT_TAG_KEYS = ("env", "team", "project", "cost-center")
+# Outcomes whose series start at 0 when a feature is first seen, so that ratios are 0, not absent.
+STARTED_OUTCOMES = ("ok", "caller_error", "provider_error", "gateway_error")
+
+SERVICE = "spanmeter-gateway"
+SCOPE = "spanmeter"
+# GENAI README.md names it; the repository has tagged no release yet.
+SCHEMA_URL = "https://opentelemetry.io/schemas/gen-ai/1.42.0"
+
+# -- buckets ---------------------------------------------------------------------------------------
+# GENAI gen-ai-metrics.md, and two more: long reasoning calls last beyond its 82 s.
+GENAI_SECONDS = (
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+    163.84, 327.68,
+)  # fmt: skip
+# GENAI gen-ai-token-metrics.md: powers of 4.
+GENAI_TOKENS = tuple(float(4**power) for power in range(14))
+# What a caller waits: 0.1 to 120 s, with a bound exactly at the latency alert's 20 s and at the
+# thresholds of the shipped Collector's samplers, or a quantile would be interpolated across them.
+WAIT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 120.0)
+
+# -- metrics ---------------------------------------------------------------------------------------
+NANOS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric, as OTLP and Prometheus name it.
+
+    `attributes` are OTLP names in the order of a series' label values; a `tagged` metric has the
+    allow-listed tag keys after them. Amounts are integers, `per_unit` of them make one `unit`:
+    nanoseconds for seconds, nano-dollars for USD.
+    """
+
+    name: str
+    prometheus_name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    tagged: bool = False
+    per_unit: int = 1
+    buckets: tuple[float, ...] = ()
+
+
+# What a call is counted by. Task is on our own counters only: it would multiply buckets.
+_CALL = (FEATURE, TASK, PROVIDER, REQUEST_MODEL, OPERATION)
+# GENAI gen-ai-metrics.md: the attributes of every client metric, and our feature.
+_GENAI = (
+    OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, SERVER_ADDRESS, SERVER_PORT, FEATURE,
+)  # fmt: skip
+
+
+def _genai_seconds(name: str, description: str, *attributes: str) -> Metric:
+    return Metric(
+        name, label(name) + "_seconds", "histogram", "s", description,
+        attributes=_GENAI + attributes, tagged=True, per_unit=NANOS, buckets=GENAI_SECONDS,
+    )  # fmt: skip
+
+
+def _genai_tokens(name: str, description: str) -> Metric:
+    return Metric(
+        name, label(name), "histogram", "{token}", description,
+        attributes=(*_GENAI, ERROR_TYPE), tagged=True, buckets=GENAI_TOKENS,
+    )  # fmt: skip
+
+
+def _genai_usage(kind: str, description: str) -> Metric:
+    name = f"gen_ai.client.inference.usage.{kind}"
+    return Metric(
+        name, label(name) + "_total", "counter", "{token}", description,
+        attributes=(*_GENAI, TOKEN_MODALITY), tagged=True,
+    )  # fmt: skip
+
+
+def _counter(name: str, unit: str, description: str, *attributes: str) -> Metric:
+    return Metric(name, label(name) + "_total", "counter", unit, description, attributes)
+
+
+def _per_call(name: str, unit: str, description: str, *attributes: str) -> Metric:
+    return Metric(
+        name, label(name) + "_total", "counter", unit, description,
+        attributes=_CALL + attributes, tagged=True, per_unit=NANOS if unit == "{USD}" else 1,
+    )  # fmt: skip
+
+
+def label(attribute: str) -> str:
+    """Translate an OTLP attribute (or metric) name into a Prometheus one.
+
+    Every run of characters that Prometheus' classic names lack becomes one underscore, as
+    prometheus/otlptranslator does by default (labelnamer.go, `UnderscoreEscapingWithSuffixes`).
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "_", attribute)
+
+
+# spanmeter_calls_total
+CALLS = _per_call(
+    "spanmeter.calls", "{call}", "Calls that ended, each counted once.", OUTCOME, ERROR_TYPE
+)
+# spanmeter_call_duration_seconds
+CALL_DURATION = Metric(
+    "spanmeter.call.duration", "spanmeter_call_duration_seconds", "histogram", "s",
+    "What the caller waited, from the request's first byte to the answer's last.",
+    attributes=(FEATURE, PROVIDER, REQUEST_MODEL, OPERATION, OUTCOME), tagged=True,
+    per_unit=NANOS, buckets=WAIT_SECONDS,
+)  # fmt: skip
+# spanmeter_attempts_total
+ATTEMPTS = _per_call(
+    "spanmeter.attempts", "{attempt}", "Tries at an upstream; a call has none, one or more.",
+    ERROR_TYPE,
+)  # fmt: skip
+# spanmeter_passthrough_total
+PASSTHROUGH = Metric(
+    "spanmeter.passthrough", "spanmeter_passthrough_total", "counter", "{call}",
+    "Requests passed through without metering.",
+    attributes=(FEATURE, TASK, PROVIDER, OUTCOME, ERROR_TYPE), tagged=True,
+)  # fmt: skip
+# spanmeter_tokens_total
+TOKENS = _per_call(
+    "spanmeter.tokens", "{token}", "Tokens by class; the classes are disjoint and add up.",
+    TOKEN_CLASS,
+)  # fmt: skip
+# spanmeter_cost_usd_total: USD only, so that sums mean something. The braces keep the unit out of
+# the Prometheus name, hence it stands in the name itself.
+COST = _per_call(
+    "spanmeter.cost_usd", "{USD}", "Cost in US dollars, by the class of tokens it was owed for.",
+    TOKEN_CLASS, COST_SOURCE,
+)  # fmt: skip
+# spanmeter_unpriced_calls_total
+UNPRICED = _per_call(
+    "spanmeter.unpriced_calls", "{call}", "Calls with known usage and no known price.", REASON
+)
+# spanmeter_unmetered_calls_total
+UNMETERED = _per_call(
+    "spanmeter.unmetered_calls", "{call}", "Calls that were answered without a known usage.",
+    REASON,
+)  # fmt: skip
+# spanmeter_tag_violations_total
+TAG_VIOLATIONS = _counter(
+    "spanmeter.tag_violations", "{violation}", "Tags or features dropped or altered.", REASON
+)
+
+# GENAI gen-ai-metrics.md: one point an attempt, its value is the CLIENT span's duration.
+INFERENCE_DURATION = _genai_seconds(
+    "gen_ai.client.inference.duration", "Duration of one attempt at an inference.", ERROR_TYPE
+)
+TIME_TO_FIRST = _genai_seconds(
+    "gen_ai.client.inference.time_to_first_chunk",
+    "Time from issuing a streamed request to its first chunk.",
+)
+OPERATION_DURATION = _genai_seconds(
+    "gen_ai.client.operation.duration", "Duration of one attempt at embeddings.", ERROR_TYPE
+)
+# GENAI gen-ai-token-metrics.md: counters for totals, histograms for percentiles.
+INPUT_TOKENS = _genai_usage("input_tokens", "Input tokens, cached ones included.")
+OUTPUT_TOKENS = _genai_usage("output_tokens", "Output tokens, reasoning included.")
+CACHE_READ_TOKENS = _genai_usage("cache_read.input_tokens", "Input tokens served from a cache.")
+CACHE_WRITE_TOKENS = _genai_usage("cache_write.input_tokens", "Input tokens written to a cache.")
+REASONING_TOKENS = _genai_usage("reasoning.output_tokens", "Output tokens spent on reasoning.")
+OPERATION_INPUT = _genai_tokens(
+    "gen_ai.client.inference.operation.input_tokens", "Input tokens of one inference."
+)
+OPERATION_OUTPUT = _genai_tokens(
+    "gen_ai.client.inference.operation.output_tokens", "Output tokens of one inference."
+)
+
+# Health of the books themselves: spanmeter_receipts_entered_total and so on.
+RECEIPTS_ENTERED = _counter("spanmeter.receipts_entered", "{receipt}", "Receipts entered.")
+RECEIPTS_DROPPED = _counter("spanmeter.receipts_dropped", "{receipt}", "Receipts lost.", REASON)
+SEGMENTS = _counter("spanmeter.segments", "{segment}", "Spool segments read, by result.", RESULT)
+RELAY_LOST = _counter(
+    "spanmeter.relay_lost_calls", "{call}", "Calls closed by the books because their relay died."
+)
+COMMIT_FAILURES = _counter(
+    "spanmeter.books.commit_failures", "{commit}", "Commits of the books that failed."
+)
+SPANS = _counter("spanmeter.spans", "{span}", "Spans sent, dropped or failed.", RESULT)
+BOOKS_LAG = Metric(
+    "spanmeter.books.lag", "spanmeter_books_lag_seconds", "gauge", "s",
+    "Age of the oldest receipt that is not entered yet.",
+)  # fmt: skip
+CALLS_IN_FLIGHT = Metric(
+    "spanmeter.calls_in_flight", "spanmeter_calls_in_flight", "gauge", "{call}",
+    "Calls that the relays are working on.",
+)  # fmt: skip
+BUILD_INFO = Metric(
+    "spanmeter.build_info", "spanmeter_build_info", "gauge", "",
+    "Always 1; the version that runs.", attributes=(VERSION,),
+)  # fmt: skip
+
+METRICS: tuple[Metric, ...] = (
+    CALLS, CALL_DURATION, ATTEMPTS, PASSTHROUGH, TOKENS, COST, UNPRICED, UNMETERED, TAG_VIOLATIONS,
+    INFERENCE_DURATION, TIME_TO_FIRST, OPERATION_DURATION, INPUT_TOKENS, OUTPUT_TOKENS,
+    CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS, OPERATION_INPUT, OPERATION_OUTPUT,
+    RECEIPTS_ENTERED, RECEIPTS_DROPPED, SEGMENTS, RELAY_LOST, COMMIT_FAILURES, SPANS,
+    BOOKS_LAG, CALLS_IN_FLIGHT, BUILD_INFO,
+)  # fmt: skip
+"""In the order in which they are printed."""
+METRIC_BY_NAME = {metric.prometheus_name: metric for metric in METRICS}

@@ -1,0 +1,106 @@
+"""What each source of attribution says: headers, the body's `tags`, W3C baggage.
+
+Pure readers: text in, pieces and pairs out. What is kept, altered or dropped is decided in
+`attribution`.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+NAMES = frozenset(
+    {
+        b"x-feature",
+        b"x-lectr-feature",
+        b"x-task",
+        b"x-lectr-task",
+        b"x-tags",
+        b"x-litellm-tags",
+        b"x-portkey-metadata",
+        b"cf-aig-metadata",
+        b"baggage",
+    }
+)
+FOREIGN_PREFIXES = (b"helicone-property-", b"x-bf-dim-")
+"""One header a tag: https://docs.helicone.ai/features/advanced-usage/custom-properties and
+https://docs.getbifrost.ai/providers/request-options."""
+FOREIGN_JSON = (b"x-portkey-metadata", b"cf-aig-metadata")
+"""One JSON object of tags: https://portkey.ai/docs/product/observability/metadata and
+https://developers.cloudflare.com/ai-gateway/observability/custom-metadata."""
+
+_BAGGAGE_PREFIX = "spanmeter."
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_JSON_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+def cleaned(text: str) -> str:
+    """Remove control characters, then the blanks around what is left."""
+    return _CONTROL.sub("", text).strip(" ")
+
+
+def header_text(raw: bytes) -> str:
+    """Read a header's value: UTF-8 if it decodes, else Latin-1; cleaned."""
+    try:
+        return cleaned(raw.decode())
+    except UnicodeDecodeError:
+        return cleaned(raw.decode("latin-1"))
+
+
+def listed(text: str) -> list[str]:
+    """Split a comma-separated list; pieces are trimmed and empty ones left out."""
+    return [piece for part in text.split(",") if (piece := part.strip(" "))]
+
+
+def foreign_pairs(name: bytes, text: str) -> list[tuple[str, Any]]:
+    """Read another gateway's tag header; keys and values are as sent.
+
+    Raises `msgspec.ValidationError` for JSON that is not an object, `msgspec.DecodeError` for what
+    is not JSON and `RecursionError` for JSON nested beyond reason.
+    """
+    if name in FOREIGN_JSON:
+        return list(_JSON_OBJECT.decode(text).items()) if text else []
+    prefix = next(prefix for prefix in FOREIGN_PREFIXES if name.startswith(prefix))
+    return [(header_text(name.removeprefix(prefix)), text)]
+
+
+def scalar_text(value: object) -> str | None:
+    """Write a JSON scalar as text; `None` for null, arrays and objects.
+
+    Cloudflare documents strings, numbers and booleans as values and nothing else.
+    """
+    if isinstance(value, str):
+        return cleaned(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else None
+
+
+def json_type(value: object) -> str:
+    """Name the JSON type of what is no scalar: it may be shown where the value may not."""
+    if isinstance(value, dict):
+        return "object"
+    return "array" if isinstance(value, list) else "null"
+
+
+def names_us(baggage: bytes) -> bool:
+    """Say whether a baggage header can hold a member of ours; most come from other tracers."""
+    return _BAGGAGE_PREFIX.encode() in baggage
+
+
+def baggage_pairs(lines: Iterable[str]) -> list[tuple[str, str]]:
+    """List our members of W3C baggage, without their prefix, in order; keys may repeat.
+
+    https://www.w3.org/TR/baggage/#definition: members are separated by commas, blanks around key
+    and value are not theirs, properties follow `;`, values are percent-encoded UTF-8 (invalid
+    sequences become U+FFFD), keys are plain tokens.
+    """
+    pairs = []
+    for member in listed(",".join(lines)):
+        key, _, value = member.partition(";")[0].partition("=")
+        if key.startswith(_BAGGAGE_PREFIX):
+            name = key.removeprefix(_BAGGAGE_PREFIX).rstrip(" ")
+            pairs.append((name, cleaned(unquote(value, errors="replace"))))
+    return pairs

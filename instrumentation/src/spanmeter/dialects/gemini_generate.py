@@ -1,0 +1,213 @@
+"""Gemini on both of its hosts: generateContent, streamGenerateContent and the embed calls.
+
+https://ai.google.dev/api/generate-content. The model and the kind of answer stand in the path. A
+stream is server-sent events with `alt=sse`, else one JSON array; each part repeats the totals.
+"""
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from spanmeter.dialects import sse
+from spanmeter.dialects.answer import opener
+from spanmeter.dialects.dialect import Dialect, RequestFacts, ResponseFacts
+from spanmeter.dialects.gemini_usage import usage_of
+from spanmeter.dialects.json_values import (
+    Scalar,
+    count,
+    decode,
+    integer,
+    number,
+    reason,
+    text,
+    word,
+)
+from spanmeter.dialects.provider_error import GEMINI_KEYS, code_in_answer
+from spanmeter.dialects.request import ParameterTable, member, output_type, read_body
+from spanmeter.usage import Usage
+
+
+class ThinkingConfig(msgspec.Struct, gc=False, rename="camel"):
+    """How hard the model thinks."""
+
+    thinking_level: Any = None
+
+
+class GenerationConfig(msgspec.Struct, gc=False, rename="camel"):
+    """The parameters of generateContent; a response schema is skipped."""
+
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    seed: Any = None
+    candidate_count: Any = None
+    thinking_config: Any = None
+    response_mime_type: Any = None
+
+
+class GenerateRequest(msgspec.Struct, gc=False, rename="camel"):
+    """What is read of a request, of any of the calls."""
+
+    generation_config: GenerationConfig | Scalar | list[Any] = None
+    output_dimensionality: Any = None
+    tags: Any = msgspec.UNSET
+
+
+PARAMETERS = ParameterTable(
+    ("max_tokens", "max_output_tokens", integer),
+    ("temperature", "temperature", number),
+    ("top_p", "top_p", number),
+    ("top_k", "top_k", integer),
+    ("frequency_penalty", "frequency_penalty", number),
+    ("presence_penalty", "presence_penalty", number),
+    ("seed", "seed", integer),
+    ("choice_count", "candidate_count", integer),
+    ("reasoning_level", "thinking_config", member("thinkingLevel", word)),
+    ("output_type", "response_mime_type", output_type),
+)
+EMBEDDING_PARAMETERS = ParameterTable(("dimension_count", "output_dimensionality", integer))
+
+_REQUEST = msgspec.json.Decoder(GenerateRequest)
+_MODEL = re.compile(r"/+([^/:?]+)(?::|%3[aA])\w+/*(?:\?|$)")
+"""The last segment before the method; Vertex has six more before it."""
+
+
+def describe(body: bytes, path: str) -> RequestFacts:
+    """Read a request; raises `UnreadableBody`."""
+    request = read_body(_REQUEST, body)
+    config = request.generation_config
+    parameters = EMBEDDING_PARAMETERS.read(request)
+    if isinstance(config, GenerationConfig):
+        parameters.update(PARAMETERS.read(config))
+    model = _MODEL.search(path)
+    return RequestFacts(
+        model=unquote(model[1]) if model else None,
+        stream=STREAM_METHOD in path,
+        tags=None if request.tags is msgspec.UNSET else request.tags,
+        has_tags=request.tags is not msgspec.UNSET,
+        parameters=parameters,
+    )
+
+
+STREAM_METHOD = "streamGenerateContent"
+
+
+class Candidate(msgspec.Struct, gc=False, rename="camel"):
+    """One candidate; its content is skipped."""
+
+    index: Any = None
+    finish_reason: Any = None
+
+
+class Answer(msgspec.Struct, gc=False, rename="camel"):
+    """A whole answer, or one part of a stream: they have one shape."""
+
+    candidates: list[Candidate | Scalar | list[Any]] | dict[str, Any] | Scalar = None
+    usage_metadata: Any = None
+    model_version: Any = None
+    response_id: Any = None
+    error: Any = None
+
+
+_ANSWER = msgspec.json.Decoder(Answer)
+_MARKS = re.compile(rb'"(?:finishReason|error)"')
+_USAGE = b'"usageMetadata"'
+
+
+class GeminiReading:
+    """What an answer or a stream says of itself; of totals that grow the last count."""
+
+    __slots__ = ("_error", "_id", "_is_error", "_model", "_reasons", "_service_tier", "_usage")
+
+    def __init__(self) -> None:
+        self._model: str | None = None
+        self._id: str | None = None
+        self._service_tier: str | None = None
+        self._reasons: dict[int, str] = {}
+        self._usage: Usage | None = None
+        self._is_error = False
+        self._error: str | None = None
+
+    def read_events(self, block: bytes) -> None:
+        """Take a block of whole events."""
+        for data in sse.picked(block, _MARKS):
+            self.read_body(data)
+        # Every part repeats the totals, so only the last of a block needs to be read.
+        for data in sse.picked_backwards(block, _USAGE):
+            before = self._usage
+            self.read_body(data)
+            if self._usage is not before:
+                break
+
+    def read_body(self, body: bytes | bytearray) -> bool:
+        """Take a whole answer, or one part of a stream."""
+        try:
+            answer = decode(_ANSWER, body)
+        except (ValueError, RecursionError):
+            return False
+        self._model = text(answer.model_version) or self._model
+        self._id = text(answer.response_id) or self._id
+        if isinstance(answer.candidates, list):
+            self._read_candidates(answer.candidates)
+        if isinstance(answer.usage_metadata, dict):
+            self._usage = usage_of(answer.usage_metadata) or self._usage
+            self._service_tier = word(answer.usage_metadata.get("serviceTier"))
+        if answer.error:
+            self._is_error = True
+            self._error = code_in_answer({"error": answer.error}, GEMINI_KEYS) or self._error
+        return True
+
+    def facts(self) -> ResponseFacts:
+        """Say what is known so far."""
+        return ResponseFacts(
+            response_model=self._model,
+            response_id=self._id,
+            finish_reasons=tuple(reason for _, reason in sorted(self._reasons.items())),
+            usage=self._usage,
+            is_error=self._is_error,
+            error_type=self._error,
+            service_tier=self._service_tier,
+        )
+
+    def _read_candidates(self, candidates: list[Candidate | Scalar | list[Any]]) -> None:
+        for position, candidate in enumerate(candidates):
+            if isinstance(candidate, Candidate):
+                finish_reason = reason(candidate.finish_reason)
+                index = count(candidate.index)
+                if finish_reason is not None:
+                    self._reasons[position if index is None else index] = finish_reason
+
+
+class GeminiEmbeddingsReading(GeminiReading):
+    """An answer of the embed calls: no candidates, so no reasons."""
+
+    __slots__ = ()
+
+    def facts(self) -> ResponseFacts:
+        """Say what is known so far."""
+        return msgspec.structs.replace(super().facts(), finish_reasons=None)
+
+
+GEMINI_GENERATE = Dialect(
+    name="gemini_generate",
+    family="gemini",
+    operation="generate_content",
+    describe=describe,
+    tally=opener(GeminiReading, GEMINI_KEYS, splits_arrays=True),
+    route="/v1beta/models/{model}:generateContent",
+    model_in_path=True,
+)
+GEMINI_EMBEDDINGS = Dialect(
+    name="gemini_embeddings",
+    family="gemini",
+    operation="embeddings",
+    describe=describe,
+    tally=opener(GeminiEmbeddingsReading, GEMINI_KEYS),
+    route="/v1beta/models/{model}:embedContent",
+    model_in_path=True,
+)

@@ -1,0 +1,86 @@
+"""Take facts out of foreign JSON: each only when it has the type that it should have.
+
+Providers and callers send anything; what has the wrong type says nothing, and is never guessed at.
+"""
+
+import re
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+Scalar = str | int | float | bool | None
+Shape = TypeVar("Shape")
+
+_LARGEST_COUNT = 2**53
+"""The last integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
+
+_SURROGATE_HINTS = (b"\\ud", b"\\uD")
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def decode(decoder: msgspec.json.Decoder[Shape], body: bytes | bytearray) -> Shape:
+    """Decode JSON, even where an emoji was cut; raises `ValueError` or `RecursionError`.
+
+    A lone surrogate escape is legal JSON (RFC 8259, section 8.2): SDKs send them when they cut a
+    text, and streams carry them when an emoji falls between two chunks. msgspec refuses them.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError:
+        if not any(hint in body for hint in _SURROGATE_HINTS):
+            raise
+    return decoder.decode(_ESCAPE.sub(_mended, body))
+
+
+def _mended(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape["lone"] else escape[0]
+
+
+def text(value: Any) -> str | None:
+    """Return a name or an id, cut to a length that no real one has; empty says nothing."""
+    return value[:256] if isinstance(value, str) and value else None
+
+
+def word(value: Any) -> str | None:
+    """Return a short string such as a level or a tier, cut to 64 characters."""
+    return value[:64] if isinstance(value, str) and value else None
+
+
+def count(value: Any) -> int | None:
+    """Return a count of tokens: an integer from 0; a float, a string or a negative says nothing."""
+    return value if type(value) is int and 0 <= value < _LARGEST_COUNT else None
+
+
+def integer(value: Any) -> int | None:
+    """Return an integer that fits 64 bits; `40.0` is one, `true` is not."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+
+
+def number(value: Any) -> float | None:
+    """Return a number as it was sent."""
+    return value if type(value) is float else integer(value)
+
+
+def usd(value: Any) -> str | None:
+    """Return an amount of money as decimal text without an exponent."""
+    if type(value) not in (int, float) or not 0 <= value < 10**9:
+        return None
+    return format(Decimal(repr(value)), "f")
+
+
+def reason(value: Any) -> str | None:
+    """Return a finish reason as text; Vertex may send enums as integers."""
+    return str(value) if count(value) is not None else word(value)
+
+
+def total(*counts: int | None) -> int | None:
+    """Add the counts that are known; `None` when none is."""
+    known = [each for each in counts if each is not None]
+    return sum(known) if known else None

@@ -1,0 +1,221 @@
+"""OpenAI chat completions and legacy completions, and everybody who speaks them.
+
+https://platform.openai.com/docs/api-reference/chat. Usage comes late, twice or never: in
+`usage`, in Groq's `x_groq.usage`, within a choice (Moonshot), as totals that grow with every chunk;
+the last one counts. Both APIs have one answer, as far as a tally is concerned.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from spanmeter.dialects import sse
+from spanmeter.dialects.answer import opener
+from spanmeter.dialects.dialect import Dialect, ResponseFacts
+from spanmeter.dialects.json_values import (
+    Scalar,
+    count,
+    decode,
+    integer,
+    number,
+    reason,
+    text,
+    word,
+)
+from spanmeter.dialects.openai_usage import (
+    AnyCounts,
+    Counts,
+    reported_cost_usd,
+    upstream_cost_usd,
+    usage_of,
+)
+from spanmeter.dialects.provider_error import OPENAI_KEYS, code_in, code_in_answer
+from spanmeter.dialects.request import ParameterTable, Request, describer, member, output_type
+from spanmeter.usage import Usage
+
+
+class ChatRequest(Request, gc=False):
+    """The parameters of both APIs."""
+
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    seed: Any = None
+    n: Any = None
+    reasoning: Any = None
+    reasoning_effort: Any = None
+    service_tier: Any = None
+    response_format: Any = None
+
+
+PARAMETERS = ParameterTable(
+    ("max_tokens", "max_tokens", integer),
+    ("max_tokens", "max_completion_tokens", integer),
+    ("temperature", "temperature", number),
+    ("top_p", "top_p", number),
+    ("top_k", "top_k", integer),
+    ("frequency_penalty", "frequency_penalty", number),
+    ("presence_penalty", "presence_penalty", number),
+    ("seed", "seed", integer),
+    ("choice_count", "n", integer),
+    ("reasoning_level", "reasoning", member("effort", word)),  # OpenRouter
+    ("reasoning_level", "reasoning_effort", word),
+    ("service_tier", "service_tier", word),
+    ("output_type", "response_format", member("type", output_type)),
+)
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One choice, or what a chunk says of it; the text is skipped."""
+
+    index: Any = None
+    finish_reason: Any = None
+    error: Any = None
+    usage: AnyCounts = None
+
+
+class Groq(msgspec.Struct, gc=False):
+    """Groq's own part of a chunk."""
+
+    usage: AnyCounts = None
+
+
+class Answer(msgspec.Struct, gc=False):
+    """A whole answer or one chunk of a stream; members of a wrong type are kept and say nothing."""
+
+    id: Any = None
+    model: Any = None
+    choices: list[Choice | Scalar | list[Any]] | dict[str, Any] | Scalar = None
+    usage: AnyCounts = None
+    x_groq: Groq | Scalar | list[Any] = None
+    service_tier: Any = None
+    system_fingerprint: Any = None
+    error: Any = None
+    object: Any = None
+    code: Any = None
+    type: Any = None
+
+
+_DECODER = msgspec.json.Decoder(Answer)
+_MODEL = re.compile(rb'"model"\s*:\s*"[^"]')  # Azure's prelude says `"model":""`
+_MARKS = re.compile(rb'"(?:finish_reason|usage|error|code)"\s*(?:[,}]|[:d]\s*[^n\s])')
+"""A member that is not null (`d`: its value is on a `data` line of its own), or the value "error".
+No text of a model matches: within a string, quotes are escaped."""
+
+
+class OpenAIReading:
+    """What an answer or a stream says of itself."""
+
+    __slots__ = ("_cost_usd", "_error", "_id", "_is_error", "_model", "_reasons", "_service_tier",
+                 "_system_fingerprint", "_upstream_usd", "_usage")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._model: str | None = None
+        self._id: str | None = None
+        self._service_tier: str | None = None
+        self._system_fingerprint: str | None = None
+        self._reasons: dict[int, str] = {}
+        self._usage: Usage | None = None
+        self._cost_usd: str | None = None
+        self._upstream_usd: str | None = None
+        self._is_error = False
+        self._error: str | None = None
+
+    def read_events(self, block: bytes) -> None:
+        """Take a block of whole events."""
+        if self._model is None and (found := _MODEL.search(block)):
+            self.read_body(sse.data_around(block, found.start()))
+        for data in sse.picked(block, _MARKS):
+            self.read_body(data)
+
+    def read_body(self, body: bytes | bytearray) -> bool:
+        """Take a whole answer, or one chunk of a stream."""
+        try:
+            answer = decode(_DECODER, body)
+        except (ValueError, RecursionError):
+            return False
+        self._model = text(answer.model) or self._model
+        self._id = text(answer.id) or self._id
+        self._service_tier = word(answer.service_tier) or self._service_tier
+        self._system_fingerprint = word(answer.system_fingerprint) or self._system_fingerprint
+        if isinstance(answer.choices, list):
+            self._read_choices(answer.choices)
+        if isinstance(answer.usage, Counts):
+            self._read_usage(answer.usage)
+        elif isinstance(answer.x_groq, Groq) and isinstance(answer.x_groq.usage, Counts):
+            self._read_usage(answer.x_groq.usage)
+        if answer.error or answer.code is not None or answer.object == "error":
+            self._read_error(answer)
+        return True
+
+    def facts(self) -> ResponseFacts:
+        """Say what is known so far."""
+        return ResponseFacts(
+            response_model=self._model,
+            response_id=self._id,
+            finish_reasons=tuple(reason for _, reason in sorted(self._reasons.items())),
+            usage=self._usage,
+            is_error=self._is_error,
+            error_type=self._error,
+            service_tier=self._service_tier,
+            system_fingerprint=self._system_fingerprint,
+            reported_cost_usd=self._cost_usd,
+            upstream_cost_usd=self._upstream_usd,
+        )
+
+    def _read_choices(self, choices: list[Choice | Scalar | list[Any]]) -> None:
+        for position, choice in enumerate(choices):
+            if not isinstance(choice, Choice):
+                continue
+            finish_reason = reason(choice.finish_reason)
+            if finish_reason is not None:
+                index = count(choice.index)
+                self._reasons[position if index is None else index] = finish_reason
+            if isinstance(choice.usage, Counts):
+                self._read_usage(choice.usage)
+            if choice.error:  # OpenRouter: one choice may fail
+                self._is_error = True
+                self._error = code_in(choice.error, OPENAI_KEYS) or self._error
+
+    def _read_usage(self, counts: Counts) -> None:
+        usage = usage_of(counts)
+        if usage is not None:
+            self._usage = usage
+        self._cost_usd = reported_cost_usd(counts) or self._cost_usd
+        self._upstream_usd = upstream_cost_usd(counts) or self._upstream_usd
+
+    def _read_error(self, answer: Answer) -> None:
+        if not answer.error and answer.object != "error" and (answer.choices or answer.usage):
+            return  # `code` beside an answer: some wrap a success so
+        self._is_error = True
+        shown = {"error": answer.error, "code": answer.code, "type": answer.type}
+        self._error = code_in_answer(shown, OPENAI_KEYS) or self._error
+
+
+_describe = describer(ChatRequest, PARAMETERS)
+_tally = opener(OpenAIReading, OPENAI_KEYS)
+
+OPENAI_CHAT = Dialect(
+    name="openai_chat",
+    family="openai",
+    operation="chat",
+    describe=_describe,
+    tally=_tally,
+    api_type="chat_completions",
+    route="/v1/chat/completions",
+    may_ask_for_usage=True,
+)
+OPENAI_COMPLETIONS = Dialect(
+    name="openai_completions",
+    family="openai",
+    operation="text_completion",
+    describe=_describe,
+    tally=_tally,
+    route="/v1/completions",
+    may_ask_for_usage=True,
+)

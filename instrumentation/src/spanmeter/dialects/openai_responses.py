@@ -1,0 +1,179 @@
+"""OpenAI's Responses API: https://platform.openai.com/docs/api-reference/responses.
+
+A stream repeats the whole response object in its first and its last events; what lies between
+are deltas.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from spanmeter.dialects import sse
+from spanmeter.dialects.answer import opener
+from spanmeter.dialects.dialect import Dialect, ResponseFacts
+from spanmeter.dialects.json_values import Scalar, decode, integer, number, text, word
+from spanmeter.dialects.openai_usage import (
+    AnyCounts,
+    Counts,
+    reported_cost_usd,
+    upstream_cost_usd,
+    usage_of,
+)
+from spanmeter.dialects.provider_error import OPENAI_KEYS, code_in_answer
+from spanmeter.dialects.request import ParameterTable, Request, describer, member, output_type
+from spanmeter.usage import Usage
+
+
+class ResponsesRequest(Request, gc=False):
+    """The parameters of the API."""
+
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    reasoning: Any = None
+    service_tier: Any = None
+    text: Any = None
+    previous_response_id: Any = None
+
+
+PARAMETERS = ParameterTable(
+    ("max_tokens", "max_output_tokens", integer),
+    ("temperature", "temperature", number),
+    ("top_p", "top_p", number),
+    ("reasoning_level", "reasoning", member("effort", word)),
+    ("service_tier", "service_tier", word),
+    ("output_type", "text", member("format", member("type", output_type))),
+    ("previous_response_id", "previous_response_id", word),
+)
+
+
+class IncompleteDetails(msgspec.Struct, gc=False):
+    """Why a response is `incomplete`."""
+
+    reason: Any = None
+
+
+class Response(msgspec.Struct, gc=False):
+    """The response object; the output is skipped."""
+
+    id: Any = None
+    model: Any = None
+    status: Any = None
+    incomplete_details: IncompleteDetails | Scalar | list[Any] = None
+    usage: AnyCounts = None
+    service_tier: Any = None
+    error: Any = None
+    object: Any = None
+    code: Any = None
+    type: Any = None
+
+
+class Event(msgspec.Struct, gc=False):
+    """An event of the stream; an `error` event is flat."""
+
+    type: Any = None
+    response: Response | Scalar | list[Any] = None
+    error: Any = None
+    code: Any = None
+
+
+_RESPONSE = msgspec.json.Decoder(Response)
+_EVENT = msgspec.json.Decoder(Event)
+_MARKS = re.compile(
+    rb'"(?:response\.(?:created|completed|incomplete|failed|cancelled)"'
+    rb'|error"\s*(?:[,}]|[:d]\s*[^n\s]))'
+)
+
+
+class ResponsesReading:
+    """What an answer or a stream says of itself; the last response object counts."""
+
+    __slots__ = ("_cost_usd", "_error", "_id", "_incomplete_reason", "_is_error", "_model",
+                 "_service_tier", "_status", "_upstream_usd", "_usage")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._model: str | None = None
+        self._id: str | None = None
+        self._status: str | None = None
+        self._incomplete_reason: str | None = None
+        self._service_tier: str | None = None
+        self._usage: Usage | None = None
+        self._cost_usd: str | None = None
+        self._upstream_usd: str | None = None
+        self._is_error = False
+        self._error: str | None = None
+
+    def read_events(self, block: bytes) -> None:
+        """Take a block of whole events."""
+        for data in sse.picked(block, _MARKS):
+            self._read_event(data)
+
+    def read_body(self, body: bytes | bytearray) -> bool:
+        """Take a whole answer."""
+        try:
+            response = decode(_RESPONSE, body)
+        except (ValueError, RecursionError):
+            return False
+        self._read_response(response)
+        is_flat_error = response.object == "error" or (
+            response.code is not None and response.status is None
+        )
+        if is_flat_error:
+            self._read_error(None, code=response.code, kind=response.type)
+        return True
+
+    def facts(self) -> ResponseFacts:
+        """Say what is known so far."""
+        return ResponseFacts(
+            response_model=self._model,
+            response_id=self._id,
+            response_status=self._status,
+            incomplete_reason=self._incomplete_reason,
+            usage=self._usage,
+            is_error=self._is_error,
+            error_type=self._error,
+            service_tier=self._service_tier,
+            reported_cost_usd=self._cost_usd,
+            upstream_cost_usd=self._upstream_usd,
+        )
+
+    def _read_event(self, data: bytes) -> None:
+        try:
+            event = decode(_EVENT, data)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(event.response, Response):
+            self._read_response(event.response)
+        if event.error or event.type == "error":
+            self._read_error(event.error, code=event.code, kind=event.type)
+
+    def _read_response(self, response: Response) -> None:
+        self._model = text(response.model) or self._model
+        self._id = text(response.id) or self._id
+        self._status = word(response.status) or self._status
+        self._service_tier = word(response.service_tier) or self._service_tier
+        if isinstance(response.incomplete_details, IncompleteDetails):
+            self._incomplete_reason = word(response.incomplete_details.reason)
+        if isinstance(response.usage, Counts):
+            self._usage = usage_of(response.usage) or self._usage
+            self._cost_usd = reported_cost_usd(response.usage) or self._cost_usd
+            self._upstream_usd = upstream_cost_usd(response.usage) or self._upstream_usd
+        if response.error or response.status == "failed":
+            self._read_error(response.error, code=response.code, kind=None)
+
+    def _read_error(self, error: Any, *, code: Any, kind: Any) -> None:
+        self._is_error = True
+        shown = {"error": error, "code": code, "type": kind}
+        self._error = code_in_answer(shown, OPENAI_KEYS) or self._error
+
+
+OPENAI_RESPONSES = Dialect(
+    name="openai_responses",
+    family="openai",
+    operation="chat",
+    describe=describer(ResponsesRequest, PARAMETERS),
+    tally=opener(ResponsesReading, OPENAI_KEYS),
+    api_type="responses",
+    route="/v1/responses",
+)

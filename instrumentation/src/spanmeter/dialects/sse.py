@@ -1,0 +1,90 @@
+"""Server-sent events: whole events out of bytes in any split, and the few that matter out of many.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html: lines end in LF, CR or CRLF, a blank
+line ends an event, a colon opens a comment, several `data` lines are one value. A stream is not
+parsed event by event: whole blocks of it are searched in C, and only what was found is looked at.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_BREAK = b"\n\n"
+
+
+class Event(NamedTuple):
+    """One event that carries data."""
+
+    type: bytes
+    data: bytes
+
+
+def split_whole(pending: bytes, *, is_last: bool = False) -> tuple[bytes, bytes]:
+    """Split bytes into a block of whole events, its lines ending in LF, and the unfinished rest.
+
+    The next bytes belong behind the rest. `is_last` also takes an event without its blank line:
+    providers leave it out, and a cut event does no harm.
+    """
+    held = b""
+    if b"\r" in pending:
+        if pending.endswith(b"\r") and not is_last:  # perhaps the first half of a CRLF
+            pending, held = pending[:-1], b"\r"
+        pending = pending.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if is_last:
+        return pending, b""
+    last_break = pending.rfind(_BREAK)
+    cut = last_break + len(_BREAK) if last_break >= 0 else 0
+    return pending[:cut], pending[cut:] + held
+
+
+def picked(block: bytes, marks: re.Pattern[bytes]) -> Iterator[bytes]:
+    """Yield the data of each event in which `marks` is found, in order."""
+    match = marks.search(block)
+    while match:
+        start, end = _around(block, match.start())
+        yield data_of(block[start:end])
+        match = marks.search(block, end)
+
+
+def data_around(block: bytes, at: int) -> bytes:
+    """Return the data of the event that stands at a position of the block."""
+    start, end = _around(block, at)
+    return data_of(block[start:end])
+
+
+def picked_backwards(block: bytes, mark: bytes) -> Iterator[bytes]:
+    """Yield the data of each event that contains `mark`, the last first."""
+    at = block.rfind(mark)
+    while at >= 0:
+        start, end = _around(block, at)
+        yield data_of(block[start:end])
+        at = block.rfind(mark, 0, start)
+
+
+def data_of(event: bytes) -> bytes:
+    """Return the data of one event: its `data` lines, joined."""
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    return b"\n".join(_values(event, b"data"))
+
+
+def events(block: bytes) -> Iterator[Event]:
+    """Yield every event of a block that carries data."""
+    for event in block.split(_BREAK):
+        data = list(_values(event, b"data"))
+        if data:
+            types = list(_values(event, b"event"))
+            yield Event(types[-1] if types else b"", b"\n".join(data))
+
+
+def _around(block: bytes, at: int) -> tuple[int, int]:
+    start = block.rfind(_BREAK, 0, at)
+    end = block.find(_BREAK, at)
+    return (0 if start < 0 else start + len(_BREAK)), (len(block) if end < 0 else end)
+
+
+def _values(event: bytes, name: bytes) -> Iterator[bytes]:
+    for line in event.split(b"\n"):
+        field, _, value = line.partition(b":")
+        if field == name:
+            yield value.removeprefix(b" ")

@@ -1,0 +1,35 @@
+"""One gateway and one pretend provider for all tests of this folder."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.fakes.otlp_sink import OtlpSink
+from tests.fakes.replay_provider import ReplayProvider
+from tests.gateway_process import GatewayProcess
+from tests.recordings_replay.routes import upstreams
+from tests.recordings_replay.through import Caller
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[ReplayProvider]:
+    with ReplayProvider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[OtlpSink]:
+    with OtlpSink() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway(provider: ReplayProvider, sink: OtlpSink) -> Iterator[GatewayProcess]:
+    with GatewayProcess(upstreams=upstreams(provider.base_url), environ=sink.environ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def caller(gateway: GatewayProcess, provider: ReplayProvider) -> Iterator[Caller]:
+    opened = Caller(gateway.url, provider)
+    yield opened
+    opened.close()
