@@ -22,6 +22,7 @@ from bench.report import Report
 from bench.rig import CACHE, Door, Mock, Rig, build
 from bench.rows import Row, middle
 
+LOG_WIDTH = 170
 MEASURES = ("calls", "tls", "latency", "chunk-cpu", "chunk-rate", "memory")
 Start = Callable[[Mock, Path, str], AbstractContextManager[Candidate]]
 CONTENDERS: dict[str, Start] = {"spanmeter": relay, "nginx": nginx}
@@ -40,7 +41,7 @@ def main() -> None:
             profiler.profile(rig, is_streamed=arguments.streams, seconds=arguments.seconds)
             return
         report = run(rig, arguments)
-    report.show(Console())
+    report.show(_console())
     if arguments.json is not None:
         arguments.json.write_bytes(report.to_json())
     if any(row.verdict == "MISSED" for row in report.rows):
@@ -57,6 +58,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--streams", action="store_true", help="profile streams instead of calls")
     parser.add_argument("--seconds", type=float, default=5.0, help="of profile")
     return parser.parse_args()
+
+
+def _console() -> Console:
+    """Write wide where nobody watches: the table is for a log then."""
+    console = Console()
+    return console if console.is_terminal else Console(width=LOG_WIDTH)
 
 
 @contextmanager

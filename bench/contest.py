@@ -3,9 +3,13 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bench.candidates import Candidate
 from bench.rig import Figures, Invalid, Rig
+
+DISTURBED = 0.12
+"""A round in which others used more than this, in cores, is played again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,11 @@ class Noise:
     stolen: list[float] = field(default_factory=list)
     """The share of the machine that its host took, per run."""
     others: list[float] = field(default_factory=list)
-    """The share of the candidate's core that other processes took, per run."""
+    """What other processes took, in cores, per round that counts: its most disturbed run."""
     failures: list[str] = field(default_factory=list)
 
 
+T = TypeVar("T")
 Turn = Callable[[Candidate], Figures]
 
 
@@ -54,6 +59,7 @@ class Contest:
     sent: int = 0
     """Calls made through candidates that write receipts."""
     receipts: int = 0
+    _disturbance: float = 0.0
 
     @property
     def both(self) -> tuple[Candidate, Candidate]:
@@ -61,21 +67,37 @@ class Contest:
         return self.reference, self.ours
 
     def play(self, turn: Turn, candidates: Sequence[Candidate] = ()) -> dict[str, list[Figures]]:
-        """Let each candidate have its turn in every round, after one that does not count.
-
-        The order turns with the rounds. A round in which a run failed is left out for everybody.
-        """
+        """Let each candidate have its turn in every round; the order turns with the rounds."""
         players = list(candidates or self.both)
-        kept: dict[str, list[Figures]] = {player.name: [] for player in players}
-        for number in range(self.pace.rounds + 1):
+
+        def one_round(number: int) -> dict[str, Figures] | None:
             start = number % len(players)
             found = {one.name: self.take(one, turn) for one in players[start:] + players[:start]}
-            if number == 0:
-                continue
-            for name, figures in found.items():
-                if figures is not None and None not in found.values():
-                    kept[name].append(figures)
-        return kept
+            whole = {name: figures for name, figures in found.items() if figures is not None}
+            return whole if len(whole) == len(players) else None
+
+        rounds = self.rounds(one_round)
+        return {one.name: [found[one.name] for found in rounds] for one in players}
+
+    def rounds(self, one_round: Callable[[int], T | None]) -> list[T]:
+        """Play one round that does not count, then as many as were asked for.
+
+        Rounds that others disturbed are played again, at most as many times more; of all the least
+        disturbed are kept. A round in which calls failed is left out for everybody.
+        """
+        played: list[tuple[float, T]] = []
+        for number in range(2 * self.pace.rounds + 1):
+            self._disturbance = 0.0
+            found = one_round(number)
+            if number and found is not None:
+                played.append((self._disturbance, found))
+            quiet = sum(disturbance < DISTURBED for disturbance, _ in played)
+            if quiet >= self.pace.rounds:
+                break
+        played.sort(key=lambda one: one[0])
+        kept = played[: self.pace.rounds]
+        self.noise.others.extend(disturbance for disturbance, _ in kept)
+        return [found for _, found in kept]
 
     def take(self, candidate: Candidate, turn: Turn) -> Figures | None:
         """Run one turn; `None` when calls failed in it."""
@@ -88,8 +110,7 @@ class Contest:
                 candidate.spool.take()
             return None
         self.noise.stolen.append(figures.stolen)
-        if candidate is not self.direct:
-            self.noise.others.append(max(0.0, figures.busy.get("0", 0.0) - figures.cpu_share))
+        self._disturbance = max(self._disturbance, figures.others_share)
         if candidate.spool is not None:
             self.sent += figures.sent
             self.receipts += candidate.spool.settle(figures.sent)

@@ -69,19 +69,24 @@ def ceiling(contest: Contest) -> Row:
 
 def added_latency(contest: Contest, full_by_name: dict[str, float]) -> list[Row]:
     """Measure latency over direct, open loop, at half of each candidate's own full rate."""
-    added: dict[str, list[tuple[float, float]]] = {one.name: [] for one in contest.both}
-    for number in range(contest.pace.rounds + 1):
-        for candidate in contest.both if number % 2 else contest.both[::-1]:
-            found = _over_direct_ms(contest, candidate, full_by_name[candidate.name] / 2)
-            if found is not None and number:
-                added[candidate.name].append(found)
+
+    def one_round(number: int) -> dict[str, tuple[float, float]] | None:
+        found = {
+            one.name: _over_direct_ms(contest, one, full_by_name[one.name] / 2)
+            for one in (contest.both if number % 2 else contest.both[::-1])
+        }
+        whole = {name: added for name, added in found.items() if added is not None}
+        return whole if len(whole) == len(found) else None
+
+    rounds = contest.rounds(one_round)
+    reference, ours = ([found[one.name] for found in rounds] for one in contest.both)
     return [
         Row(
             what=f"added latency {quantile} at half load",
             unit="ms",
-            reference=tuple(one[place] for one in added[contest.reference.name]),
-            ours=(ours := tuple(one[place] for one in added[contest.ours.name])),
-            compared=ours,
+            reference=tuple(one[place] for one in reference),
+            ours=tuple(one[place] for one in ours),
+            compared=tuple(one[place] for one in ours),
             compared_unit="ms over direct",
             bar=bar,
         )

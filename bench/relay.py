@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from bench.candidates import Candidate, await_answers
-from bench.processes import CANDIDATE_CPU, running
+from bench.processes import CANDIDATE_CPU, Started, running
 from bench.rig import Door, Mock
 from bench.spool import SpoolFolder
+from spanmeter_gateway.board import Board
 from spanmeter_gateway.config import Config, SpoolLimits
+from spanmeter_gateway.start import Start
 from spanmeter_gateway.upstreams.upstream import Upstream
 
 MODULE = "spanmeter_gateway.relay.process"
@@ -35,17 +35,15 @@ def relay(
         listener.listen(BACKLOG)
         port = listener.getsockname()[1]
         config = configuration(mock, home, port)
+        config.data_dir.mkdir()
+        Board.create(config.data_dir / "board", config.workers)
         with running(
             [sys.executable, *under, MODULE],
             cpu=CANDIDATE_CPU,
             log=home / "relay.log",
             pass_fds=[listener.fileno()],
         ) as started:
-            order = {"config": msgspec.json.decode(config.to_json()), "worker": 0}
-            order["fd"] = listener.fileno()
-            assert started.process.stdin is not None
-            started.process.stdin.write(msgspec.json.encode(order) + b"\n")
-            started.process.stdin.flush()
+            tell(started, Start(config, worker=0, fd=listener.fileno()))
             candidate = Candidate(
                 name=name,
                 started=started,
@@ -57,6 +55,13 @@ def relay(
             await_answers(candidate, started)
             candidate.require_spool().settle(3)
             yield candidate
+
+
+def tell(started: Started, start: Start) -> None:
+    """Hand a process its configuration, as the supervisor does; the pipe stays open."""
+    assert started.process.stdin is not None
+    started.process.stdin.write(start.to_line())
+    started.process.stdin.flush()
 
 
 def configuration(mock: Mock, home: Path, port: int) -> Config:

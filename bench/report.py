@@ -10,11 +10,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench.contest import Contest, Noise
+from bench.contest import DISTURBED, Contest, Noise
 from bench.rows import Row, middle
 
-DISTURBED = 0.05
-"""A machine of which others took more than this was not quiet."""
 _STYLES = {"aim": "green", "bar": "yellow", "MISSED": "bold red", "": ""}
 
 
@@ -76,8 +74,8 @@ def _noise_line(noise: Noise) -> str:
     others, stolen = median(noise.others), median(noise.stolen)
     quiet = "" if max(others, stolen) < DISTURBED else " - NOT A QUIET MACHINE: run it again"
     return (
-        f"noise: others took {others:.0%} of the candidate's core (at most "
-        f"{max(noise.others):.0%}), the host {stolen:.0%} (at most {max(noise.stolen):.0%}){quiet}"
+        f"noise: others used {others:.2f} of the two cores (at most {max(noise.others):.2f}), "
+        f"the host took {stolen:.0%} (at most {max(noise.stolen):.0%}){quiet}"
     )
 
 

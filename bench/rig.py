@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.processes import RIG_CPU, running
+from bench.processes import CANDIDATE_CPU, RIG_CPU, running
 
 SOURCE = Path(__file__).parent / "load"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spanmeter" / "bench"
@@ -41,6 +41,7 @@ class Figures(msgspec.Struct, frozen=True):
     first_us: Quantiles
     chunk_us: Quantiles
     cpu_s: float
+    rig_cpu_s: float
     rss_bytes: int
     busy: dict[str, float]
     stolen: float
@@ -59,6 +60,12 @@ class Figures(msgspec.Struct, frozen=True):
     def cpu_share(self) -> float:
         """Give the share of its core that the candidate used."""
         return self.cpu_s / self.seconds
+
+    @property
+    def others_share(self) -> float:
+        """Give what neither the candidate nor the rig used, in cores of the two."""
+        busy = sum(self.busy.get(str(cpu), 0.0) for cpu in (CANDIDATE_CPU, RIG_CPU))
+        return max(0.0, busy - (self.cpu_s + self.rig_cpu_s) / self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +106,13 @@ def build() -> Path:
     return binary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rig:
     """The built load generator; `folder` holds logs and configurations of this benchmark."""
 
     binary: Path
     folder: Path
+    mock_pid: int = 0
 
     @contextmanager
     def mock(self) -> Iterator[Mock]:
@@ -118,6 +126,7 @@ class Rig:
             if not line:
                 raise started.complain("the mock upstream did not start")
             ports = json.loads(line)
+            self.mock_pid = started.process.pid
             yield Mock(ports["plain"], ports["tls"], certificate)
 
     def calls(self, door: Door, pids: Sequence[int], **flags: float | str) -> Figures:
@@ -139,6 +148,7 @@ class Rig:
             "key": door.key,
             "verbatim": str(door.is_verbatim).lower(),
             "watch": ",".join(map(str, pids)),
+            "mock": str(self.mock_pid),
             **flags,
         }
         command = [str(self.binary), kind, *(f"-{name}={value}" for name, value in given.items())]

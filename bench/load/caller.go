@@ -29,6 +29,7 @@ type settings struct {
 	warm        *time.Duration
 	window      *time.Duration
 	pids        *string
+	mock        *string
 }
 
 func newSettings(name string) settings {
@@ -45,6 +46,7 @@ func newSettings(name string) settings {
 		warm:        flags.Duration("warm", 200*time.Millisecond, "before the window"),
 		window:      flags.Duration("window", time.Second, "what is measured"),
 		pids:        flags.String("watch", "", "processes whose CPU and memory are read, by comma"),
+		mock:        flags.String("mock", "", "the mock's process, whose CPU is the rig's own"),
 	}
 }
 
@@ -151,6 +153,10 @@ func (l *load) run(due func(now time.Time) time.Duration) error {
 	if err != nil {
 		return err
 	}
+	rig, err := parsePids(*l.mock)
+	if err != nil {
+		return err
+	}
 	started := time.Now()
 	opens := started.Add(*l.warm)
 	var watched watch
@@ -158,7 +164,7 @@ func (l *load) run(due func(now time.Time) time.Duration) error {
 		now := time.Now()
 		if !l.open && now.After(opens) {
 			l.open = true
-			watched = startWatch(pids)
+			watched = startWatch(pids, rig)
 		}
 		if now.After(closes) || l.ended {
 			break

@@ -33,6 +33,7 @@ type figures struct {
 	First    quantiles `json:"first_us"`
 	Chunk    quantiles `json:"chunk_us"`
 	CPU      float64   `json:"cpu_s"`
+	RigCPU   float64   `json:"rig_cpu_s"` // of this process and of the mock
 	RSS      int       `json:"rss_bytes"`
 	// The share of each core's time that was busy, and that the host took.
 	Busy   map[string]float64 `json:"busy"`
@@ -56,8 +57,10 @@ func (d delays) quantiles() quantiles {
 // watch holds the clocks of the candidate's processes and of the cores at the window's start.
 type watch struct {
 	pids    []int
+	rig     []int
 	started time.Time
 	cpu     float64
+	rigCPU  float64
 	cores   map[string]core
 }
 
@@ -75,14 +78,19 @@ func parsePids(text string) ([]int, error) {
 	return pids, nil
 }
 
-func startWatch(pids []int) watch {
-	return watch{pids: pids, started: time.Now(), cpu: cpuSeconds(pids), cores: readCores()}
+func startWatch(pids, rig []int) watch {
+	rig = append(rig, os.Getpid())
+	return watch{
+		pids: pids, rig: rig, started: time.Now(),
+		cpu: cpuSeconds(pids), rigCPU: cpuSeconds(rig), cores: readCores(),
+	}
 }
 
 // stop fills in what passed since the start.
 func (w watch) stop(into *figures) {
 	into.Seconds = time.Since(w.started).Seconds()
 	into.CPU = cpuSeconds(w.pids) - w.cpu
+	into.RigCPU = cpuSeconds(w.rig) - w.rigCPU
 	into.RSS = rssBytes(w.pids)
 	into.Busy = map[string]float64{}
 	now := readCores()

@@ -1,7 +1,7 @@
 """The books' own HTTP surface: what Prometheus scrapes, and whether the books are up."""
 
-import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request, Response
@@ -11,7 +11,7 @@ Render = Callable[[str | None], tuple[bytes, str]]
 """Print the registry for an `Accept` header: the body and its content type."""
 
 
-def create_app(render: Render, *, lock: threading.Lock) -> FastAPI:
+def create_app(render: Render, *, lock: AbstractContextManager[object]) -> FastAPI:
     """Make the application; `lock` is the books' own, so that a scrape sees whole batches."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from spanmeter_gateway.board import Board
@@ -56,7 +57,7 @@ class Books:
         span_export: SpanExport,
         counters: Counters,
         board: Board,
-        lock: threading.Lock | None = None,
+        lock: AbstractContextManager[object] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         max_segments: int = 64,
         max_bytes: int = 8 << 20,

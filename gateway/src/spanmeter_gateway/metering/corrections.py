@@ -73,6 +73,9 @@ UNLISTED: Final = frozenset(
         # 2026-05-31; what it names now costs a third or less, and depends on the day:
         # https://docs.mistral.ai/getting-started/models/
         ("mistral", "mistral-large-latest"),
+        # Every call searches, and owes for searches and citation tokens, which a receipt does not
+        # hold: https://docs.perplexity.ai/docs/getting-started/pricing
+        ("perplexity", "sonar-deep-research"),
     }
 )
 """(provider, model name) pairs that are not priced although the list matches them."""

@@ -279,6 +279,10 @@ def _price_above(price: Price, start: int) -> Decimal:
     return price
 
 
+def _name(model: str | None) -> str | None:
+    return None if model is None or len(model) > NAME_CHARACTERS else model
+
+
 def _reported_bill(tokens: tuple[ClassAmount, ...], nanos: int) -> Bill:
     return Bill(tokens=tokens, cost_nanos=(ClassAmount("total", nanos),), source="provider")
 

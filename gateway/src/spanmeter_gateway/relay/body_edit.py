@@ -80,6 +80,9 @@ def _asking_for_usage(stream_options: bytes) -> bytes:
 
 def _with_value(body: bytes, name: str, edit: Callable[[bytes], bytes]) -> bytes:
     """Edit the values of this name; an absent one is edited from nothing."""
+    if name.encode() not in body and b"\\u00" not in body:
+        # A name of letters has no other escape, so it is nowhere: the usual case of a stream.
+        return _with_front(body, name, edit(b""))
     pieces = []
     end = 0
     for member in _members(body):

@@ -48,6 +48,22 @@ class _Bounded:
         return b"".join(out)
 
 
+class _Gzip:
+    """Members may stand in a row (RFC 1952 section 2.2): servers flush a stream that way."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def __call__(self, piece: bytes, /) -> bytes:
+        out = b""
+        while piece:
+            if self._member.eof:
+                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            out += self._member.decompress(piece)
+            piece = self._member.unused_data
+        return out
+
+
 class _Deflate:
     """`deflate` is zlib by RFC 9110, raw deflate in the wild: the first byte tells."""
 
@@ -69,7 +85,7 @@ def decoder_for(content_encoding: bytes | None) -> Decoder | None:
     if coding in (b"", b"identity"):
         return None
     if coding in (b"gzip", b"x-gzip"):
-        return _Bounded(zlib.decompressobj(zlib.MAX_WBITS | 16).decompress)
+        return _Bounded(_Gzip())
     if coding == b"deflate":
         return _Bounded(_Deflate())
     if coding == b"br":

@@ -48,17 +48,17 @@ class UsageChunkFilter:
     def close(self) -> bytes:
         """Return the end of a stream that stopped within an event."""
         held, self._held = self._held, b""
-        return b"" if _is_usage_chunk(held) else held
+        return _visible(held)
 
     def _filtered(self, text: bytes) -> bytes:
         shown = []
         start = 0
         for blank_line in _EVENT_END.finditer(text):
             event = text[start : blank_line.end()]
-            if self._is_passing or not _is_usage_chunk(event):
-                shown.append(event)
-            else:
-                shown.append(event[: len(event) - len(event.lstrip(b"\r\n"))])
+            visible = event if self._is_passing else _visible(event)
+            if visible != event and event.endswith(b"\r") and blank_line.end() == len(text):
+                break  # The line feed of a last CRLF, still to come, would be hidden too.
+            shown.append(visible)
             self._is_passing = False
             start = blank_line.end()
         self._held = text[start:]
@@ -72,6 +72,11 @@ class UsageChunkFilter:
         self._held = self._held[len(passed) :]
         self._is_passing = True
         return passed
+
+
+def _visible(event: bytes) -> bytes:
+    """Reduce a usage chunk to the line ends before it, which are not its own."""
+    return event[: -len(event.lstrip(b"\r\n"))] if _is_usage_chunk(event) else event
 
 
 def _is_usage_chunk(event: bytes) -> bool:

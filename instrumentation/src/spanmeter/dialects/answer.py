@@ -20,7 +20,9 @@ cost of a scan small beside the bytes scanned."""
 LARGEST_BYTES = 64 * 1024 * 1024
 """What is kept of an answer, or of one event, that can only be read whole."""
 
-_LEAD = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*")
+_LEAD = re.compile(
+    rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?P<first>[{[]|(?:data|event|id|retry)?:|[^ \t\r\n])?"
+)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -42,6 +44,8 @@ class _Shape(Enum):
     JSON = auto()
     ARRAY = auto()
     EVENTS = auto()
+    FOREIGN = auto()
+    """A page of a proxy, say: neither JSON nor a stream."""
     TOO_LARGE = auto()
 
 
@@ -84,8 +88,8 @@ class AnswerTally:
             return ResponseFacts(is_error=True, error_type=self._error_type())
         if self._shape is _Shape.JSON and not self._reading.read_body(self._buffer):
             return ResponseFacts(unread="malformed" if self._status < 300 else None)
-        if self._shape in (_Shape.UNKNOWN, _Shape.EVENTS) and self._needs_json:
-            return ResponseFacts(unread="malformed")
+        if self._shape is _Shape.FOREIGN or (self._shape is _Shape.UNKNOWN and self._needs_json):
+            return ResponseFacts(unread="malformed" if self._status < 300 else None)
         return self._reading.facts()
 
     def _error_type(self) -> str | None:
@@ -105,7 +109,7 @@ class AnswerTally:
             for each in objects:
                 self._reading.read_body(each)
             self._keep(rest)
-        elif self._shape is _Shape.TOO_LARGE:
+        elif self._shape in (_Shape.FOREIGN, _Shape.TOO_LARGE):
             self._buffer.clear()
         elif len(self._buffer) > LARGEST_BYTES:
             self._give_up()
@@ -113,17 +117,19 @@ class AnswerTally:
             self._due_bytes = LARGEST_BYTES + 1 if self._shape is _Shape.JSON else self._later()
 
     def _recognise(self) -> None:
-        start = _LEAD.match(self._buffer).end()  # type: ignore[union-attr]
-        first = bytes(self._buffer[start : start + 1])
+        lead = _LEAD.match(self._buffer)
+        first = bytes(lead["first"] or b"") if lead else b""
         if not first:
             return
-        if first == b"[" and self._splits_arrays:
-            self._shape = _Shape.ARRAY
-            del self._buffer[: start + 1]
-            return
-        self._shape = _Shape.JSON if first in (b"{", b"[") else _Shape.EVENTS
         if self._buffer.startswith(_BOM):
             del self._buffer[: len(_BOM)]
+        if first == b"[" and self._splits_arrays:
+            self._shape = _Shape.ARRAY
+            del self._buffer[: self._buffer.index(b"[") + 1]
+        elif first in (b"{", b"["):
+            self._shape = _Shape.JSON
+        else:
+            self._shape = _Shape.EVENTS if first.endswith(b":") else _Shape.FOREIGN
 
     def _keep(self, rest: bytes) -> None:
         self._buffer = bytearray(rest)
@@ -153,7 +159,7 @@ def opener(
         return AnswerTally(
             start(),
             status=status,
-            needs_json=status < 300 and not stream and "event-stream" not in content_type,
+            needs_json=not stream and "event-stream" not in content_type,
             error_keys=error_keys,
             splits_arrays=splits_arrays,
         )

@@ -1,0 +1,58 @@
+# Everything a developer or an operator runs. `make run` and `make test` need Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := instrumentation/src gateway/src tests bench
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run demo install test check format lint types layers duplicates bench clean
+
+run: install ## the gateway with embedded defaults
+	$(BIN)/spanmeter serve
+
+demo: install ## the gateway with a pretend provider and live traffic: no API key needed
+	$(BIN)/spanmeter demo
+
+install: .venv/installed ## the gateway in .venv
+
+test: .venv/installed-dev ## every test whose component is present
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev format lint types layers duplicates test ## exactly what CI runs
+
+format: .venv/installed-dev
+	$(BIN)/ruff format --check $(SOURCES)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check $(SOURCES)
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+layers: .venv/installed-dev
+	$(BIN)/lint-imports
+
+duplicates: .venv/installed-dev
+	$(BIN)/python tests/house/duplicates.py instrumentation/src gateway/src bench
+
+bench: .venv/installed-dev ## ratios against nginx; see bench/README.md
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf .venv build spanmeter-data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Spanmeter needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+
+.venv/installed: .venv/bin/python constraints.txt instrumentation/pyproject.toml gateway/pyproject.toml
+	@echo "Installing Spanmeter into .venv ..."
+	@$(PIP) install --constraint constraints.txt setuptools wheel
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable instrumentation --editable gateway
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	@echo "Installing the tools for tests into .venv ..."
+	@$(PIP) install --constraint constraints.txt --requirement requirements-dev.txt
+	@touch $@

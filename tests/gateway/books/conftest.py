@@ -1,0 +1,66 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.gateway.books.doubles import PlainRegistry, PlainSpans, flat_bill
+
+from spanmeter_gateway.board import Board
+from spanmeter_gateway.books.counters import Counters
+from spanmeter_gateway.books.entry import Books
+
+
+class Desk:
+    """Books with everything around them, on one folder; may be left and taken up again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spool = folder / "spool"
+        self.spool.mkdir(exist_ok=True)
+        self.board = Board.create(folder / "board", workers=2)
+        self._counters_path = folder / "books.sqlite"
+        self._books: Books | None = None
+
+    def open(self, *, settles: bool = True, **settings: object) -> Books:
+        """Start books; those that were open before are left as a crash leaves them."""
+        self.leave()
+        self.registry = PlainRegistry()
+        self.spans = PlainSpans(settles=settles)
+        self.counters = Counters(self._counters_path)
+        self._books = Books(
+            self.spool,
+            bill=flat_bill,
+            registry=self.registry,
+            span_export=self.spans,
+            counters=self.counters,
+            board=self.board,
+            **({"retry_interval_s": 0} | settings),
+        )
+        return self._books
+
+    def leave(self) -> None:
+        """Let go of the counters, and of nothing else."""
+        if self._books:
+            self.counters.close()
+
+    def work(self) -> int:
+        """Enter until there is nothing to do, and say how many segments were taken."""
+        taken = 0
+        while entered := self._books.enter_ready():
+            taken += entered
+        self._books.enter_ready()  # forget the names of what was deleted
+        return taken
+
+    def files(self) -> list[str]:
+        """List what is in the spool folder."""
+        return sorted(str(path.relative_to(self.spool)) for path in self.spool.rglob("*.*"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.leave()
+
+
+@pytest.fixture
+def clock() -> Callable[[], int]:
+    return lambda: 1_700_000_100_000_000_000
