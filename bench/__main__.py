@@ -16,7 +16,7 @@ from bench import measures, profiler, streams
 from bench.candidates import Candidate
 from bench.contest import QUICK, Contest, Pace
 from bench.nginx import nginx
-from bench.processes import RIG_CPU
+from bench.processes import RIG_CPU, run_ahead
 from bench.relay import relay
 from bench.report import Report
 from bench.rig import CACHE, Door, Mock, Rig, build
@@ -35,6 +35,8 @@ def main() -> None:
     if (os.cpu_count() or 1) <= RIG_CPU:
         raise SystemExit("bench: two CPUs are needed, one for the relay and one for the load")
     os.sched_setaffinity(0, {RIG_CPU})
+    if arguments.ahead:
+        run_ahead()
     with _folder() as folder:
         rig = Rig(build(), folder)
         if arguments.command == "profile":
@@ -54,6 +56,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="about a minute, and rougher")
     parser.add_argument("--json", type=Path, help="write every round's figures there")
     parser.add_argument("--contender", choices=sorted(CONTENDERS), default="spanmeter")
+    parser.add_argument("--ahead", action="store_true", help="go before the machine's other work")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES)
     parser.add_argument("--streams", action="store_true", help="profile streams instead of calls")
     parser.add_argument("--seconds", type=float, default=5.0, help="of profile")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.components import require
 from tests.drop_in.counted import calls_by_outcome, tokens_by_class
 from tests.fakes.replay_provider import ReplayProvider

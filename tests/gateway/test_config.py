@@ -230,7 +230,9 @@ def test_the_option_names_the_file_before_the_environment_and_the_folder(folder:
 
 
 PROBLEMS = {
-    "upstreams: {groq: {base_ur: x}}": "upstreams.groq.base_ur: unknown key; did you mean base_url?",
+    "upstreams: {groq: {base_ur: x}}": (
+        "upstreams.groq.base_ur: unknown key; did you mean base_url?"
+    ),
     "lisen: x": "lisen: unknown key; did you mean listen?",
     "zzz: 1": "zzz: unknown key",
     "prices: [{model: a, input_usd_per_mtok: 1, output_usd_per_mtok: 1, outptu: 2}]": (
@@ -358,12 +360,9 @@ PROBLEMS = {
     "prices: [{model: a, input_usd_per_mtok: -1, output_usd_per_mtok: 1}]": (
         "prices[0].input_usd_per_mtok: input should be greater than or equal to 0"
     ),
-    "prices: [{model: a, input_usd_per_mtok: 1e-20, output_usd_per_mtok: 1}]": (
-        "prices[0]: input_usd_per_mtok has more than 18 decimal places"
-    ),
     "drain_s: -1": "drain_s: input should be greater than or equal to 0",
     "tls: {cert_file: a}": "tls.key_file: is missing",
-    "listen: 'a: b": "line 1, column 9: not YAML: found unexpected end of stream",
+    "listen: 'a: b": "line 1, column 14: not YAML: found unexpected end of stream",
     "{listen: 'a:1', listen: 'b:1'}": "line 1: the key listen comes twice",
     "- listen": "must be a mapping of keys to values",
     "listen: \x00": "not YAML: it holds a character that no text may hold",
@@ -371,9 +370,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(("text", "problem"), PROBLEMS.items(), ids=range(len(PROBLEMS)))
-def test_a_mistake_is_named_by_file_key_and_remedy(
-    folder: Path, text: str, problem: str
-) -> None:
+def test_a_mistake_is_named_by_file_key_and_remedy(folder: Path, text: str, problem: str) -> None:
     assert problems(text) == [f"spanmeter.yaml: {problem}"]
 
 

@@ -11,7 +11,8 @@ from tests.fakes.recordings import Recording, all_recordings, recording
 from tests.recordings_replay.through import Caller, How, Played
 
 FRAMINGS = ("chunked", "length", "close")
-CHUNKINGS = ("whole", "events", "random:1", "random:2", "bytes:400", "recorded")
+# Byte by byte up to 4 KB, and both ends of longer bodies: what is between shows nothing new.
+CHUNKINGS = ("whole", "events", "random:1", "random:2", "bytes:2000", "recorded")
 ENCODINGS = ("identity", "gzip", "recorded")
 OTHER_ENCODINGS = ("deflate", "raw-deflate", "br", "zstd")
 
@@ -102,6 +103,20 @@ def test_usage_is_asked_for_only_where_a_stream_would_not_tell_it(caller: Caller
         "openai-completions/stream-emoji",
         "openai-completions/stream-no-usage",
     }
+
+
+@pytest.mark.parametrize("chunking", CHUNKINGS)
+def test_usage_asked_for_on_the_callers_behalf_stays_hidden(
+    caller: Caller, report: Report, chunking: str
+) -> None:
+    how = How(chunking, usage="9,4")
+    exchanges = caller.play_all(all_recordings(), how)
+
+    asked = [each for each in exchanges if each.was_asked_for_usage]
+    hidden = [each for each in asked if each.answer.body == each.recording.response_body]
+    report(f"{chunking}: the usage chunk is hidden in {len(hidden)} of {len(asked)} streams")
+    assert hidden == asked
+    assert all(b'"completion_tokens":4' in b"".join(each.direct.pieces) for each in asked)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

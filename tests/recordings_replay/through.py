@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.fakes.exchange import Received
+from tests.fakes.exchange import Answer, Received
 from tests.fakes.raw_client import FRAMING_HEADERS, RawAnswer, RawClient
 from tests.fakes.recordings import Recording
 from tests.fakes.replay_provider import ReplayProvider, replay
@@ -30,6 +30,8 @@ class How:
     encoding: str = "identity"
     framing: str = "chunked"
     has_body_tags: bool = False
+    usage: str = ""
+    """`<prompt>,<completion>`: the provider adds OpenAI's usage chunk when it is asked for."""
 
     def headers(self, key: str) -> list[tuple[str, str]]:
         """Write what the pretend provider reads; `key` names the request afterwards."""
@@ -37,6 +39,7 @@ class How:
             ("x-replay-chunking", self.chunking),
             ("x-replay-encoding", self.encoding),
             ("x-replay-framing", self.framing),
+            ("x-replay-usage", self.usage),
             ("x-replay-key", key),
         ]
 
@@ -63,8 +66,13 @@ class Played:
         yield from self._answer_differences()
         yield from self._request_differences()
 
+    @property
+    def direct(self) -> Answer:
+        """What the provider answered."""
+        return replay(self.received)
+
     def _answer_differences(self) -> Iterator[str]:
-        direct = replay(self.received)
+        direct = self.direct
         body = b"".join(direct.pieces)
         wanted = [
             (name, value) for name, value in without(direct.headers) if name not in FRAMING_HEADERS
@@ -125,9 +133,13 @@ class Caller:
         for client in self._clients:
             client.__exit__()
 
-    def play_all(self, recordings: Iterable[Recording], how: How) -> list[Played]:
-        """Play each recording once; the order of the answers is that of the recordings."""
-        return list(self._pool.map(lambda played: self.play(played, how), recordings))
+    def play_all(
+        self, recordings: Iterable[Recording], how: How, *, feature: str | None = None
+    ) -> list[Played]:
+        """Play each recording once, under its own id as the feature or under this one."""
+        return list(
+            self._pool.map(lambda played: self.play(played, how, feature=feature), recordings)
+        )
 
     def play(self, played: Recording, how: How, *, feature: str | None = None) -> Played:
         """Play one recording with every gateway header beside its own."""

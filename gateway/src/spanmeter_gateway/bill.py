@@ -9,7 +9,8 @@ TOKEN_CLASSES: tuple[TokenClass, ...] = (
     "input", "cache_read", "cache_write", "output", "reasoning", "total",
 )  # fmt: skip
 """Disjoint: `input` is the uncached input and `output` the visible output, so classes add up.
-`total` holds the cost where a provider reports one sum for the whole call, and no tokens."""
+`total` holds no tokens: the cost where a provider reports one sum for the whole call, or a fee that
+a provider charges per call beside its tokens."""
 
 CostSource = Literal["local", "provider"]
 """`local`: computed here from a price list; `provider`: the figure came with the answer."""
@@ -32,7 +33,8 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     price_version: str | None = None
     """Which price list: `genai-prices <version>`, `config`, or `None` for a provider's own figure."""
     unpriced: str | None = None
-    """Why `cost_nanos` is `None` although the usage is known: `unknown_model`, `unknown_provider`."""
+    """Why `cost_nanos` is `None` although some usage is known: `unknown_model`, `unknown_provider`,
+    `no_token_price` (listed, but not by the token), `incomplete_usage` (input or output unknown)."""
 
     @property
     def total_nanos(self) -> int | None:

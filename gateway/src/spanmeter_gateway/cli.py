@@ -19,6 +19,7 @@ from spanmeter_gateway.errors import ConfigError, GatewayError
 DEFAULT_BOOKS_URL = "http://127.0.0.1:9464"
 BAD_CONFIG = 2
 FAILED = 1
+_PIPE_WIDTH = 160
 
 app = typer.Typer(
     help="Meter LLM calls per feature: a drop-in gateway in front of your providers.",
@@ -49,6 +50,14 @@ def main() -> None:
         sys.exit(FAILED)
 
 
+def _console() -> Console:
+    """Write to stdout; where there is no terminal, lines are long enough for a whole table."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    return console
+
+
 def _print_version(*, wanted: bool) -> None:
     if wanted:
         typer.echo(f"spanmeter {version('spanmeter-gateway')}")
@@ -76,10 +85,9 @@ def serve(config: ConfigOption = None) -> None:
     """Run the gateway: relays, and the books behind them."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     loaded = load(find_file(config, os.environ, Path.cwd()), os.environ)
-    status = supervisor.serve(
-        loaded, on_ready=lambda: next_steps.say(Console(highlight=False), loaded)
+    raise typer.Exit(
+        supervisor.serve(loaded, on_ready=lambda: next_steps.say(_console(), loaded))
     )
-    raise typer.Exit(status)
 
 
 @app.command()
@@ -89,12 +97,12 @@ def check(config: ConfigOption = None) -> None:
     loaded = load(path, os.environ)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("upstream", "provider", "base URL", "credential"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, overflow="fold")
     for row in loaded.upstreams:
         name = f"{row.name} (default)" if row.name == loaded.default_upstream else row.name
         credential = ":".join(filter(None, (row.credential.kind, row.credential.source)))
         table.add_row(name, row.provider, row.base_url, credential)
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     console.print(f"{path or 'defaults'}: valid\n")
     console.print(table)
     console.print(
@@ -111,7 +119,7 @@ def top(
     as_json: Annotated[bool, typer.Option("--json", help="Print one reading as JSON.")] = False,
 ) -> None:
     """Show calls, errors, tokens and cost of each feature, live."""
-    console = Console(highlight=False)
+    console = _console()
     if as_json:
         typer.echo(top_table.as_json(url))
     elif once:

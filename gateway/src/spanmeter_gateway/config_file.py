@@ -217,10 +217,7 @@ def _prices(shaped: FileShape, problems: _Problems) -> Iterator[PriceOverride]:
         if (provider, row.model) in seen:
             problems.note(f"prices[{place}]", f"{row.model} has a price of this provider above")
         seen.add((provider, row.model))
-        try:
-            yield PriceOverride(**{**row.model_dump(), "provider": provider})
-        except ValueError as error:
-            problems.note(f"prices[{place}]", str(error))
+        yield PriceOverride(**{**row.model_dump(), "provider": provider})
 
 
 def _tls(written: TlsShape | None, problems: _Problems) -> Tls | None:

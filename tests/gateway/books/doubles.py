@@ -3,11 +3,12 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from spanmeter_gateway.bill import Bill, ClassAmount
-from spanmeter_gateway.books.ports import Entry, SeriesRow
+from spanmeter_gateway.books.ports import Entry
 from spanmeter_gateway.receipt import Receipt
+from spanmeter_gateway.telemetry.registry import SeriesRow
 
 NANOS_A_CALL = 7
 
@@ -23,17 +24,21 @@ class PlainRegistry:
     def __init__(self) -> None:
         self.totals: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self.gauges: dict[str, float] = {}
+        self.receipts: list[Receipt] = []
         self._changed: set[tuple[str, tuple[str, ...]]] = set()
 
     def enter(self, receipt: Receipt, bill: Bill) -> None:
-        self.add("calls", (receipt.outcome, receipt.error_type or ""), 1)
-        self.add("cost", (receipt.feature,), bill.total_nanos)
+        ended = {"outcome": receipt.outcome, "error": receipt.error_type or ""}
+        self.add("calls", ended, 1)
+        self.add("cost", {"feature": receipt.feature}, bill.total_nanos)
+        self.receipts.append(receipt)
 
-    def add(self, name: str, labels: Sequence[str], amount: int) -> None:
-        self.totals[name, tuple(labels)] += amount
-        self._changed.add((name, tuple(labels)))
+    def add(self, name: str, labels: Mapping[str, str], amount: int) -> None:
+        series = (name, tuple(labels.values()))
+        self.totals[series] += amount
+        self._changed.add(series)
 
-    def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
+    def set_gauge(self, name: str, labels: Mapping[str, str], value: float) -> None:
         self.gauges[name] = value
 
     def changed(self) -> list[SeriesRow]:
@@ -46,10 +51,8 @@ class PlainRegistry:
         self._changed.clear()
 
     def restore(self, rows: Iterable[SeriesRow]) -> None:
-        self._changed.clear()
-        self.totals.clear()
         for row in rows:
-            self.totals[row.metric, tuple(json.loads(row.labels))] = json.loads(row.values)
+            self.totals[row.metric, tuple(json.loads(row.labels))] += json.loads(row.values)
 
     def read(self) -> dict[str, int]:
         """Give every total as `name label label`."""

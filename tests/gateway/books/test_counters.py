@@ -15,8 +15,8 @@ from spanmeter_gateway.books.counters import (
     OpenRow,
     Saved,
 )
-from spanmeter_gateway.books.ports import SeriesRow
 from spanmeter_gateway.errors import StartError
+from spanmeter_gateway.telemetry.registry import SeriesRow
 
 ROW = SeriesRow("calls", '["a"]', "3", 5)
 CALL = OpenRow("c1", "0a", 1, b"{}")

@@ -1,24 +1,37 @@
 """The books' own HTTP surface: what Prometheus scrapes, and whether the books are up."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 
+from spanmeter_gateway.books.entry import Books
+from spanmeter_gateway.telemetry.exposition import print_text
+from spanmeter_gateway.telemetry.registry import Registry
+
 Render = Callable[[str | None], tuple[bytes, str]]
 """Print the registry for an `Accept` header: the body and its content type."""
 
 
-def create_app(render: Render, *, lock: AbstractContextManager[object]) -> FastAPI:
-    """Make the application; `lock` is the books' own, so that a scrape sees whole batches."""
+def render_books(books: Books[Registry]) -> Render:
+    """Print the registry as it was committed last; the lock is not held while text is made."""
+
+    def render(accept: str | None) -> tuple[bytes, str]:
+        with books.lock:
+            families, gauges = books.registry.collect(), books.registry.gauges()
+        return print_text(families, gauges, accept)
+
+    return render
+
+
+def create_app(render: Render) -> FastAPI:
+    """Make the application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/metrics")
     def metrics(accept: Annotated[str | None, Header()] = None) -> Response:
-        with lock:
-            body, content_type = render(accept)
+        body, content_type = render(accept)
         return Response(body, headers={"content-type": content_type})
 
     @app.get("/healthz")

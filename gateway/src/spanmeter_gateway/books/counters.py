@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spanmeter.errors import SpanmeterError
-from spanmeter_gateway.books.ports import SeriesRow
 from spanmeter_gateway.errors import StartError
+from spanmeter_gateway.telemetry.registry import SeriesRow
 
 _VERSION = 1
 _SCHEMA = f"""

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.books.counters import Batch, Counters, CountersUnavailable
@@ -32,8 +33,10 @@ from spanmeter_gateway.spool.read import (
     move_aside,
     release_parked,
 )
-from spanmeter_gateway.spool.segment import ALIVE, LOST_SEQUENCE, READY, Writer
+from spanmeter_gateway.spool.segment import ALIVE, READY, Writer
 from spanmeter_gateway.telemetry import names
+
+R = TypeVar("R", bound=Registry)
 
 _WARN_INTERVAL_S = 60.0
 _ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
@@ -41,11 +44,11 @@ _ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
 _log = logging.getLogger(__name__)
 
 
-class Books:
-    """Enter segments until none is left. Used by one thread, but for `lock`.
+class Books(Generic[R]):
+    """Enter segments until none is left. Used by one thread, but for `lock` and `registry`.
 
-    `lock` is held while the registry differs from what is committed: who prints the registry takes
-    it too, so that nothing is ever printed that a crash could take back.
+    `lock` is held while the registry differs from what is committed: who prints it holds the lock
+    too and asks for `registry` anew, so that nothing is ever printed that a crash could take back.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Books:
         folder: Path,
         *,
         bill: BillReceipt,
-        registry: Registry,
+        open_registry: Callable[[], R],
         span_export: SpanExport,
         counters: Counters,
         board: Board,
@@ -67,7 +70,7 @@ class Books:
         self.lock = lock or threading.Lock()
         self._folder = folder
         self._bill = bill
-        self._registry = registry
+        self._open_registry = open_registry
         self._span_export = span_export
         self._counters = counters
         self._clock_ns = clock_ns
@@ -77,7 +80,8 @@ class Books:
         folder.mkdir(parents=True, exist_ok=True)
         release_parked(folder)
         saved = counters.restore()
-        registry.restore(saved.rows)
+        self.registry = open_registry()
+        self.registry.restore(saved.rows)
         self._recorded = saved.segments
         self._open_calls = OpenCalls(saved.open_calls)
         self._totals = BoardTotals(board, saved.marks)
@@ -104,8 +108,8 @@ class Books:
         pages = self._read_batch()
         with self.lock:
             is_entered = self._enter(pages)
-            self._registry.set_gauge(names.BOOKS_LAG.prometheus_name, (), lag_s)
-            self._totals.show(self._registry)
+            self.registry.set_gauge(names.BOOKS_LAG.prometheus_name, {}, lag_s)
+            self._totals.show(self.registry)
         if not is_entered:
             self._queue.extendleft(page.segment for page in reversed(pages))
             return 0
@@ -197,8 +201,8 @@ class Books:
             # A segment that was parked by an older version is new to us.
             if self._recorded.get(page.name) != page.result:
                 self._enter_page(page, batch)
-        batch.marks = self._totals.enter(self._registry)
-        batch.rows = self._registry.changed()
+        batch.marks = self._totals.enter(self.registry)
+        batch.rows = self.registry.changed()
         if batch.is_empty():
             return True
         try:
@@ -213,21 +217,16 @@ class Books:
         return True
 
     def _enter_page(self, page: Page, batch: Batch) -> None:
-        add = self._registry.add
-        name = page.segment.name
         batch.entered[page.name] = page.result
-        add(names.SEGMENTS.prometheus_name, (page.result,), 1)
-        self._open_calls.note(batch, name, page.opened)
+        labels = {names.RESULT: page.result}
+        self.registry.add(names.SEGMENTS.prometheus_name, labels, 1)
+        self._open_calls.note(batch, page.segment.name, page.opened)
         for receipt, bill in page.entries:
-            self._registry.enter(receipt, bill)
+            self.registry.enter(receipt, bill)
             self._open_calls.end(batch, receipt.call_id)
-        if page.entries:
-            add(names.RECEIPTS_ENTERED.prometheus_name, (), len(page.entries))
-        if name.sequence == LOST_SEQUENCE:
-            add(names.RELAY_LOST.prometheus_name, (), len(page.entries))
 
     def _apply(self, batch: Batch) -> None:
-        self._registry.mark_saved()
+        self.registry.mark_saved()
         self._recorded.update(batch.entered)
         for name in batch.forgotten:
             del self._recorded[name]
@@ -243,8 +242,10 @@ class Books:
             saved = self._counters.restore()
         except CountersUnavailable:
             return False
-        self._registry.restore(saved.rows)
-        self._registry.add(names.COMMIT_FAILURES.prometheus_name, (), self._failures)
+        # A new one, because what was not committed may be anywhere in the old one.
+        self.registry = self._open_registry()
+        self.registry.restore(saved.rows)
+        self.registry.add(names.COMMIT_FAILURES.prometheus_name, {}, self._failures)
         self._is_stale = False
         return True
 

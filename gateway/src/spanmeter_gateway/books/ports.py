@@ -1,26 +1,16 @@
 """What the books ask of their neighbours: a registry of series, and an export of spans."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from spanmeter_gateway.bill import Bill
 from spanmeter_gateway.receipt import Receipt
+from spanmeter_gateway.telemetry.registry import SeriesRow
 
 BillReceipt = Callable[[Receipt], Bill]
 """Price one receipt; never raises on a receipt that could be decoded."""
 
 Entry = tuple[Receipt, Bill]
-
-
-class SeriesRow(NamedTuple):
-    """One series as it is saved: its current values, not their change."""
-
-    metric: str
-    labels: str
-    """JSON array."""
-    values: str
-    """JSON."""
-    created_at_ns: int
 
 
 class Registry(Protocol):
@@ -29,24 +19,20 @@ class Registry(Protocol):
     def enter(self, receipt: Receipt, bill: Bill) -> None:
         """Count one receipt in every metric that it concerns."""
 
-    def add(self, name: str, labels: Sequence[str], amount: int) -> None:
+    def add(self, name: str, labels: Mapping[str, str], amount: int) -> None:
         """Count in one of the books' own counters, by its Prometheus name."""
 
-    def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
+    def set_gauge(self, name: str, labels: Mapping[str, str], value: float) -> None:
         """Set a gauge, by its Prometheus name; gauges are not saved."""
 
     def changed(self) -> list[SeriesRow]:
-        """List the rows that differ from what was saved last."""
+        """List the series that differ from what was saved last."""
 
     def mark_saved(self) -> None:
         """Take note that everything `changed` gave is saved."""
 
     def restore(self, rows: Iterable[SeriesRow]) -> None:
-        """REPLACE every counter and histogram by what was saved.
-
-        Called at the start, and again when a commit failed: then whatever was entered since the
-        last `mark_saved` must be gone, series that are not among `rows` included.
-        """
+        """Take up what was saved; called once, before anything else."""
 
 
 class SpanExport(Protocol):

@@ -24,7 +24,8 @@ class BoardTotals:
                 total = self._board.column(worker).get(field)
                 growth = total - self._marks.get(key, 0)
                 if growth > 0:
-                    registry.add(names.RECEIPTS_DROPPED.prometheus_name, (reason,), growth)
+                    labels = {names.REASON: reason}
+                    registry.add(names.RECEIPTS_DROPPED.prometheus_name, labels, growth)
                     grown[key] = total
         return grown
 
@@ -35,4 +36,4 @@ class BoardTotals:
     def show(self, registry: Registry) -> None:
         """Set the gauges."""
         in_flight = self._board.total(Field.CALLS_IN_FLIGHT)
-        registry.set_gauge(names.CALLS_IN_FLIGHT.prometheus_name, (), in_flight)
+        registry.set_gauge(names.CALLS_IN_FLIGHT.prometheus_name, {}, in_flight)

@@ -28,7 +28,7 @@ from spanmeter_gateway.relay import journey
 from spanmeter_gateway.relay.account import NO_FACTS, Account, OpenAttempt
 from spanmeter_gateway.relay.answer import Answer
 from spanmeter_gateway.relay.endpoint import Endpoint
-from spanmeter_gateway.relay.head import RequestHead, connection_tokens
+from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.outcome import (
     BROKE,
     CANCELLED,
@@ -120,7 +120,7 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self._head = head
         self._account = account
-        self._named_hop = connection_tokens(headers) if b"connection" in noted else frozenset()
+        self._named_hop = named_by_connection(noted.get(b"connection"))
         self._keep_alive = keep_alive
         self._address = journey.find_address(
             account, relay.rules, head=head, target=target.decode("latin-1")

@@ -4,8 +4,6 @@ Every header name is looked up once in a bounded table, because this runs for ea
 call.
 """
 
-from enum import IntEnum
-
 from spanmeter.attribution import is_attribution_header
 
 HOP_BY_HOP = frozenset(
@@ -25,44 +23,33 @@ GATEWAY_HEADERS = frozenset(
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"))
 
 
-class HeaderKind(IntEnum):
-    """What the relay does with a header."""
+_FORWARDED, _HOP, _ATTRIBUTION, _GATEWAY, _NOTED = range(5)
+"""What the relay does with a header. Noted ones are forwarded too, or written anew, by a rule of
+their own. Plain integers: an enum's attribute costs more than the rest of the look-up."""
 
-    FORWARDED = 0
-    HOP = 1
-    ATTRIBUTION = 2
-    GATEWAY = 3
-    NOTED = 4
-    """Forwarded, or written anew, by a rule of its own."""
-
-
-_NOTED = frozenset(
+_NOTED_NAMES = frozenset(
     (
         *(b"host", b"content-length", b"content-encoding", b"accept-encoding", b"traceparent"),
         *(b"tracestate", b"connection", b"expect", b"transfer-encoding", b"anthropic-version"),
         *CREDENTIAL_HEADERS,
     )
 )
-_KNOWN: dict[bytes, tuple[bytes, HeaderKind]] = {}
+_KNOWN: dict[bytes, tuple[bytes, int]] = {}
 _KNOWN_LIMIT = 4096
 
 
-def classify(name: bytes) -> tuple[bytes, HeaderKind]:
-    """Tell the lower-case name of a header and what is done with it."""
-    known = _KNOWN.get(name)
-    if known is not None:
-        return known
+def _classify(name: bytes) -> tuple[bytes, int]:
     lower = name.lower()
-    if lower in _NOTED:
-        kind = HeaderKind.NOTED
+    if lower in _NOTED_NAMES:
+        kind = _NOTED
     elif lower in HOP_BY_HOP:
-        kind = HeaderKind.HOP
+        kind = _HOP
     elif lower in GATEWAY_HEADERS:
-        kind = HeaderKind.GATEWAY
+        kind = _GATEWAY
     elif is_attribution_header(lower):
-        kind = HeaderKind.ATTRIBUTION
+        kind = _ATTRIBUTION
     else:
-        kind = HeaderKind.FORWARDED
+        kind = _FORWARDED
     if len(_KNOWN) < _KNOWN_LIMIT:
         _KNOWN[name] = (lower, kind)
     return lower, kind
@@ -74,24 +61,25 @@ class RequestHead:
     __slots__ = ("attribution", "forwarded", "gateway", "noted")
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
-        self.forwarded: list[tuple[bytes, bytes]] = []
-        """Raw names and values in order, the noted ones among them."""
+        self.forwarded: list[tuple[bytes, bytes, bytes]] = []
+        """(lower-case name, raw name, raw value) in order, the noted ones among them."""
         self.attribution: list[tuple[bytes, bytes]] = []
         """(lower-case name, raw value) in order."""
         self.gateway: dict[bytes, bytes] = {}
         self.noted: dict[bytes, bytes] = {}
         """The first value of each header that the relay must know, by lower-case name."""
-        for pair in headers:
-            lower, kind = classify(pair[0])
-            if kind is HeaderKind.FORWARDED:
-                self.forwarded.append(pair)
-            elif kind is HeaderKind.NOTED:
-                self.forwarded.append(pair)
-                self.noted.setdefault(lower, pair[1])
-            elif kind is HeaderKind.ATTRIBUTION:
-                self.attribution.append((lower, pair[1]))
-            elif kind is HeaderKind.GATEWAY and pair[1].strip():
-                self.gateway.setdefault(lower, pair[1].strip())
+        for name, value in headers:
+            known = _KNOWN.get(name)
+            lower, kind = known if known is not None else _classify(name)
+            if kind == _FORWARDED:
+                self.forwarded.append((lower, name, value))
+            elif kind == _NOTED:
+                self.forwarded.append((lower, name, value))
+                self.noted.setdefault(lower, value)
+            elif kind == _ATTRIBUTION:
+                self.attribution.append((lower, value))
+            elif kind == _GATEWAY and value.strip():
+                self.gateway.setdefault(lower, value.strip())
 
     @property
     def asked_provider(self) -> str | None:
@@ -103,10 +91,12 @@ class RequestHead:
         return value.decode("latin-1") if value else None
 
 
-def connection_tokens(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """Collect the header names that `Connection` declares hop-by-hop (RFC 9110 section 7.6.1)."""
-    tokens: set[bytes] = set()
-    for name, value in headers:
-        if len(name) == 10 and name.lower() == b"connection":
-            tokens.update(token.strip().lower() for token in value.split(b","))
+NOTHING_NAMED: frozenset[bytes] = frozenset()
+
+
+def named_by_connection(value: bytes | None) -> frozenset[bytes]:
+    """Read the header names that `Connection` declares hop-by-hop (RFC 9110 section 7.6.1)."""
+    if value is None or value.lower() in (b"keep-alive", b"close"):
+        return NOTHING_NAMED
+    tokens = {token.strip().lower() for token in value.split(b",")}
     return frozenset(tokens) - {b"", b"close", b"keep-alive", b"upgrade"}

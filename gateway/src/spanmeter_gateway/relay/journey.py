@@ -15,7 +15,7 @@ from spanmeter_gateway.relay.account import Account
 from spanmeter_gateway.relay.body_edit import with_include_usage, without_member
 from spanmeter_gateway.relay.decoding import Undecodable, decode_whole
 from spanmeter_gateway.relay.head import RequestHead
-from spanmeter_gateway.routing.address import AZURE, Address, read_address
+from spanmeter_gateway.routing.address import AZURE, Address
 from spanmeter_gateway.routing.choice import (
     HOME_OF_CREDENTIAL_HEADER,
     Directory,
@@ -60,7 +60,7 @@ def find_address(account: Account, rules: Rules, *, head: RequestHead, target: s
         # Whether it names anybody is judged when the call is decided, after its model is known.
         found = rules.directory.upstream_by_name.get(head.asked_provider)
         named = found.provider if found else _azure_by_alias(head.asked_provider)
-    address = read_address(account.method, target, rules.directory.provider_by_name, asked=named)
+    address = rules.directory.address(account.method, target, named)
     account.dialect = address.dialect
     account.route = route_of(address.dialect, address.upstream)
     return address
@@ -103,14 +103,8 @@ def choose(account: Account, rules: Rules, *, head: RequestHead, address: Addres
     model = account.facts.model if account.facts is not None else None
     hint = None
     if address.dialect is None:
-        hint = next(
-            (
-                provider
-                for name, provider in HOME_OF_CREDENTIAL_HEADER.items()
-                if name.encode() in head.noted
-            ),
-            None,
-        )
+        homes = HOME_OF_CREDENTIAL_HEADER.items()
+        hint = next((home for name, home in homes if name in head.noted), None)
     choice = rules.directory.choose(address, asked=asked, model=model, hint=hint)
     account.upstream = choice.upstream.name
     account.provider = choice.upstream.provider

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from spanmeter_gateway.receipt import Trace
 from spanmeter_gateway.relay.endpoint import Endpoint
-from spanmeter_gateway.relay.head import CREDENTIAL_HEADERS, RequestHead, classify
+from spanmeter_gateway.relay.head import CREDENTIAL_HEADERS, NOTHING_NAMED, RequestHead
 from spanmeter_gateway.relay.journey import Plan
 from spanmeter_gateway.routing.address import AZURE, Address
 from spanmeter_gateway.routing.choice import join_base
@@ -24,7 +24,7 @@ def write_request(
     method: bytes,
     head: RequestHead,
     address: Address,
-    named_hop: frozenset[bytes] = frozenset(),
+    named_hop: frozenset[bytes] = NOTHING_NAMED,
     body_framing: bytes | None = None,
     trace_headers: bytes = b"",
 ) -> bytes:
@@ -39,8 +39,9 @@ def write_request(
     held = endpoint.held_header(family)
     if held is not None:
         target = _without_key_parameter(target)
-    dropped = named_hop | _dropped(
+    dropped = _dropped(
         endpoint.replaced,
+        named_hop,
         is_decoded=plan.is_decoded,
         hides_usage=plan.hides_usage,
         is_held=held is not None,
@@ -49,8 +50,7 @@ def write_request(
         b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target.encode("latin-1"), endpoint.host_header)
     ]
     length = len(plan.body) if body_framing is None else None
-    for name, value in head.forwarded:
-        lower = classify(name)[0]
+    for lower, name, value in head.forwarded:
         if lower == b"content-length" and length is not None:
             out.append(b"%b: %d\r\n" % (name, length))
             length = None
@@ -73,13 +73,22 @@ def write_request(
 
 @lru_cache(maxsize=1024)
 def _dropped(
-    replaced: frozenset[bytes], *, is_decoded: bool, hides_usage: bool, is_held: bool
+    replaced: frozenset[bytes],
+    named_hop: frozenset[bytes],
+    *,
+    is_decoded: bool,
+    hides_usage: bool,
+    is_held: bool,
 ) -> frozenset[bytes]:
     # The caller's trace context is not for a provider; ours is, where it is configured so.
-    dropped = replaced | {
-        *(b"host", b"content-length", b"connection", b"expect", b"transfer-encoding"),
-        *(b"traceparent", b"tracestate"),
-    }
+    dropped = (
+        replaced
+        | named_hop
+        | {
+            *(b"host", b"content-length", b"connection", b"expect", b"transfer-encoding"),
+            *(b"traceparent", b"tracestate"),
+        }
+    )
     if is_decoded:
         dropped |= {b"content-encoding"}
     if hides_usage:

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from spanmeter_gateway.relay.head import HOP_BY_HOP, connection_tokens
+from spanmeter_gateway.relay.head import HOP_BY_HOP, named_by_connection
 from spanmeter_gateway.upstreams.connection import AnswerHead
 
 _NO_BODY_STATUSES = frozenset((204, 304))
@@ -33,7 +33,7 @@ def choose_framing(
 
 def write_head(head: AnswerHead, framing: Framing, *, keep_alive: bool) -> bytes:
     """Write status line and headers; hop-by-hop headers are replaced by our own."""
-    named_hop = connection_tokens(head.headers)
+    named_hop = named_by_connection(head.connection)
     out = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
     for name, value in head.headers:
         is_hop = _IS_HOP.get(name)

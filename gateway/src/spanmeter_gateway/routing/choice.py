@@ -6,22 +6,25 @@ cannot be told is an error or the documented default, never a guess.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from spanmeter.dialects.dialect import Dialect, Family
 from spanmeter_gateway.errors import AzureConfigMissing, InvalidProvider, UnknownPath
-from spanmeter_gateway.routing.address import AZURE, Address
+from spanmeter_gateway.routing.address import AZURE, Address, read_address
 from spanmeter_gateway.upstreams import providers
 from spanmeter_gateway.upstreams.upstream import Upstream
 
 HOME_OF_FAMILY: dict[Family, str] = {"anthropic": "anthropic", "gemini": "gcp.gemini"}
 HOME_OF_CREDENTIAL_HEADER = {
-    "anthropic-version": "anthropic",
-    "x-goog-api-key": "gcp.gemini",
-    "api-key": AZURE,
+    b"anthropic-version": "anthropic",
+    b"x-goog-api-key": "gcp.gemini",
+    b"api-key": AZURE,
 }
 """A path such as `/v1/models` is served by several providers; these headers tell whose it is."""
 VERTEX = "gcp.vertex_ai"
+_REMEMBERED_TARGET = 512
+"""Characters; longer targets are rare, and would make the memory of them large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Directory:
     ) -> None:
         self.upstream_by_name = {upstream.name: upstream for upstream in upstreams}
         self.provider_by_name = {upstream.name: upstream.provider for upstream in upstreams}
+        self._remembered_address = lru_cache(maxsize=2048)(self._read_address)
         self._default = self.upstream_by_name[default]
         self._ignore_invalid_provider = ignore_invalid_provider
         self._first_of_provider: dict[str, Upstream] = {}
@@ -53,6 +57,15 @@ class Directory:
             ((prefix, upstream) for upstream in upstreams for prefix in upstream.models),
             key=lambda pair: -len(pair[0]),
         )
+
+    def address(self, method: str, target: str, asked: str | None) -> Address:
+        """Take a request target apart; remembered, because the same few come again and again."""
+        if len(target) > _REMEMBERED_TARGET:
+            return self._read_address(method, target, asked)
+        return self._remembered_address(method, target, asked)
+
+    def _read_address(self, method: str, target: str, asked: str | None) -> Address:
+        return read_address(method, target, self.provider_by_name, asked=asked)
 
     def asked_upstream(self, asked: str | None) -> Upstream | None:
         """Find the upstream that `X-Provider` asks for; raises `InvalidProvider`."""
@@ -116,7 +129,7 @@ class Directory:
                     return Choice(upstream)
         if family != "openai":
             return self._home(address, family)
-        known = providers.provider_of_model(model) if model is not None else None
+        known = _provider_of_model(model) if model is not None else None
         found = self._first_of_provider.get(known.name) if known is not None else None
         if found is not None and _speaks(found, family):
             return Choice(found)
@@ -192,6 +205,9 @@ def route_of(dialect: Dialect | None, upstream: str | None) -> str:
     if dialect is not None:
         return dialect.route
     return f"/{upstream}/*" if upstream is not None else ""
+
+
+_provider_of_model = lru_cache(maxsize=4096)(providers.provider_of_model)
 
 
 def _speaks(upstream: Upstream, family: Family) -> bool:

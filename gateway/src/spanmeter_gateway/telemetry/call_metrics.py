@@ -21,7 +21,6 @@ Labels = tuple[str, ...]
 
 # Far above what the cardinality budget lets be exposed; an entry is about 2 KB.
 _REMEMBERED_LABEL_SETS = 4096
-RELAY_LOST = "relay_lost"
 
 
 class Series(Protocol):
@@ -128,17 +127,12 @@ class CallMetrics:
         self._no_tags = [""] * len(tag_keys)
         self._calls: Bounded[tuple[object, ...], _CallCells] = Bounded(_REMEMBERED_LABEL_SETS)
         self._attempts: Bounded[tuple[object, ...], _AttemptCells] = Bounded(_REMEMBERED_LABEL_SETS)
-        self._entered = series.counter(names.RECEIPTS_ENTERED, ())
-        self._relay_lost = series.counter(names.RELAY_LOST, ())
 
     def enter(self, receipt: Receipt, bill: Bill) -> None:
         """Count one receipt in every metric that it belongs to."""
-        self._entered.add(1)
         if receipt.violations:
             for reason, _ in receipt.violations:
                 self._series.counter(names.TAG_VIOLATIONS, (reason,)).add(1)
-        if receipt.error_type == RELAY_LOST:
-            self._relay_lost.add(1)
         tags = self._tag_labels(receipt)
         if receipt.kind == "passthrough":
             self._enter_passthrough(receipt, tags)

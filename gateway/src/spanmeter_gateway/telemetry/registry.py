@@ -10,7 +10,7 @@ that was restored has been seen before and is never new.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -78,31 +78,34 @@ class Registry:
             metric.prometheus_name: metric.attributes + (tags if metric.tagged else ())
             for metric in names.METRICS
         }
-        self._cells: dict[str, dict[tuple[str, ...], Cell]] = {
-            metric.prometheus_name: {} for metric in names.METRICS if metric.kind != "gauge"
-        }
+        self._tag_keys = tuple(tag_keys)
         self._gauges: dict[str, dict[tuple[str, ...], float]] = {
             metric.prometheus_name: {} for metric in names.METRICS if metric.kind == "gauge"
+        }
+        self._begin()
+
+    def _begin(self) -> None:
+        self._cells: dict[str, dict[tuple[str, ...], Cell]] = {
+            metric.prometheus_name: {} for metric in names.METRICS if metric.kind != "gauge"
         }
         self._changes: list[Cell] = []
         self._being_saved: dict[int, Cell] = {}
         for metric in names.METRICS:
             if metric.kind == "counter" and not metric.attributes:
                 self.counter(metric, ())
-        self._calls = CallMetrics(self, tag_keys)
+        self._calls = CallMetrics(self, self._tag_keys)
 
     def enter(self, receipt: Receipt, bill: Bill) -> None:
-        """Count one receipt, `spanmeter_receipts_entered_total` and relay-lost calls included."""
+        """Count one receipt in every metric that it belongs to; not in the books' own health."""
         self._calls.enter(receipt, bill)
 
-    def add(self, name: str, labels: Mapping[str, str], amount: int) -> None:
-        """Add to a counter by its Prometheus name and its labels by attribute."""
-        metric = names.METRIC_BY_NAME[name]
-        self.counter(metric, self._label_values(name, labels)).add(amount)
+    def add(self, name: str, labels: Sequence[str], amount: int) -> None:
+        """Add to a counter by its Prometheus name; values in the order of its attributes."""
+        self.counter(names.METRIC_BY_NAME[name], tuple(labels)).add(amount)
 
-    def set_gauge(self, name: str, labels: Mapping[str, str], value: float) -> None:
-        """Set a gauge by its Prometheus name and its labels by attribute; gauges are not saved."""
-        self._gauges[name][self._label_values(name, labels)] = value
+    def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
+        """Set a gauge by its Prometheus name; gauges are not saved."""
+        self._gauges[name][tuple(labels)] = value
 
     def changed(self) -> list[SeriesRow]:
         """Return the series that changed since the last `mark_saved`, as they stand now."""
@@ -117,19 +120,23 @@ class Registry:
         self._being_saved.clear()
 
     def restore(self, rows: Iterable[SeriesRow]) -> None:
-        """Take up saved series. What no metric of this configuration has is left out."""
+        """Replace all series by saved ones: at the start, and to undo what was never saved.
+
+        What no metric of this configuration has is left out. A series that nobody has collected
+        yet stays new.
+        """
+        still_new = {
+            (name, cell.labels)
+            for name, cells in self._cells.items()
+            for cell in cells.values()
+            if cell.is_new
+        }
+        self._begin()
         for row in rows:
-            metric = names.METRIC_BY_NAME.get(row.metric)
-            texts = _TEXTS.decode(row.labels)
-            labels = dict(zip(texts[::2], texts[1::2], strict=True))
-            if metric is None or not labels.keys() <= set(self._attributes[row.metric]):
-                continue
-            values = self._label_values(row.metric, labels)
-            is_counter = metric.kind == "counter"
-            cell = self.counter(metric, values) if is_counter else self.histogram(metric, values)
-            if cell.absorb(_NUMBERS.decode(row.values)):
+            cell = self._saved_cell(row)
+            if cell is not None and cell.absorb(_NUMBERS.decode(row.values)):
                 cell.created_at_ns = row.created_at_ns
-                cell.is_new = False
+                cell.is_new = (row.metric, cell.labels) in still_new
                 cell.is_changed = False
         self._changes[:] = [cell for cell in self._changes if cell.is_changed]
 
@@ -174,11 +181,19 @@ class Registry:
             cells[labels] = cell
         return cell
 
-    def _label_values(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-        attributes = self._attributes[name]
-        if unknown := labels.keys() - set(attributes):
-            raise ValueError(f"{name} has no label for {sorted(unknown)}")
-        return tuple(labels.get(attribute, "") for attribute in attributes)
+    def _saved_cell(self, row: SeriesRow) -> Cell | None:
+        metric = names.METRIC_BY_NAME.get(row.metric)
+        if metric is None:
+            return None
+        texts = _TEXTS.decode(row.labels)
+        value_by_attribute = dict(zip(texts[::2], texts[1::2], strict=True))
+        attributes = self._attributes[row.metric]
+        if not value_by_attribute.keys() <= set(attributes):
+            return None
+        labels = tuple(value_by_attribute.get(attribute, "") for attribute in attributes)
+        if metric.kind == "counter":
+            return self.counter(metric, labels)
+        return self.histogram(metric, labels)
 
     def _row(self, cell: Cell) -> SeriesRow:
         name = cell.metric.prometheus_name

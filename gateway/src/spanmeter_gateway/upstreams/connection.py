@@ -30,7 +30,7 @@ class AnswerSink(Protocol):
 class AnswerHead:
     """Status line and headers as they came: raw names, order and duplicates kept."""
 
-    __slots__ = ("content_length", "headers", "is_chunked", "reason", "status")
+    __slots__ = ("connection", "content_length", "headers", "is_chunked", "reason", "status")
 
     def __init__(self) -> None:
         self.status = 0
@@ -38,6 +38,7 @@ class AnswerHead:
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_length: int | None = None
         self.is_chunked = False
+        self.connection: bytes | None = None
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -232,6 +233,8 @@ class UpstreamConnection(asyncio.Protocol):
                 head.content_length = int(value)
             elif len(name) == 17 and name.lower() == b"transfer-encoding":
                 head.is_chunked = b"chunked" in value.lower()
+            elif len(name) == 10 and name.lower() == b"connection":
+                head.connection = value
         self.answer_began = True
         self._new_head = head
         if self._is_head_request:

@@ -7,7 +7,7 @@ stream may be answered with plain JSON, and an error may be labelled `text/event
 import re
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from spanmeter.dialects import json_array, sse
 from spanmeter.dialects.dialect import OpenTally, ResponseFacts, Tally
@@ -39,6 +39,14 @@ class Reading(Protocol):
         """Say what is known so far."""
 
 
+class Traits(NamedTuple):
+    """What else differs between dialects."""
+
+    error_keys: tuple[str, ...]
+    splits_arrays: bool
+    """A stream may be a JSON array."""
+
+
 class _Shape(Enum):
     UNKNOWN = auto()
     JSON = auto()
@@ -52,26 +60,15 @@ class _Shape(Enum):
 class AnswerTally:
     """A `Tally` for every dialect; `reading` knows the dialect."""
 
-    __slots__ = ("_buffer", "_due_bytes", "_error_keys", "_needs_json", "_reading", "_shape",
-                 "_splits_arrays", "_status")  # fmt: skip
+    _due_bytes = BULK_BYTES
+    _shape = _Shape.UNKNOWN
 
-    def __init__(
-        self,
-        reading: Reading,
-        *,
-        status: int,
-        needs_json: bool,
-        error_keys: tuple[str, ...],
-        splits_arrays: bool,
-    ) -> None:
+    def __init__(self, reading: Reading, traits: Traits, *, status: int, needs_json: bool) -> None:
         self._reading = reading
+        self._traits = traits
         self._status = status
         self._needs_json = needs_json
-        self._error_keys = error_keys
-        self._splits_arrays = splits_arrays and status < 400
         self._buffer = bytearray()
-        self._due_bytes = BULK_BYTES
-        self._shape = _Shape.UNKNOWN
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes."""
@@ -94,7 +91,7 @@ class AnswerTally:
 
     def _error_type(self) -> str | None:
         if self._shape is _Shape.JSON:
-            return code_in_body(self._buffer, self._error_keys)
+            return code_in_body(self._buffer, self._traits.error_keys)
         return self._reading.facts().error_type
 
     def _drain(self, *, is_last: bool) -> None:
@@ -117,13 +114,16 @@ class AnswerTally:
             self._due_bytes = LARGEST_BYTES + 1 if self._shape is _Shape.JSON else self._later()
 
     def _recognise(self) -> None:
+        if self._buffer.startswith(b"{"):
+            self._shape = _Shape.JSON
+            return
         lead = _LEAD.match(self._buffer)
         first = bytes(lead["first"] or b"") if lead else b""
         if not first:
             return
         if self._buffer.startswith(_BOM):
             del self._buffer[: len(_BOM)]
-        if first == b"[" and self._splits_arrays:
+        if first == b"[" and self._traits.splits_arrays and self._status < 400:
             self._shape = _Shape.ARRAY
             del self._buffer[: self._buffer.index(b"[") + 1]
         elif first in (b"{", b"["):
@@ -155,13 +155,10 @@ def opener(
 ) -> OpenTally:
     """Make the `tally` of a dialect from its reading and the keys of its error code."""
 
+    traits = Traits(error_keys, splits_arrays)
+
     def open_tally(*, status: int, content_type: str, stream: bool) -> Tally:
-        return AnswerTally(
-            start(),
-            status=status,
-            needs_json=not stream and "event-stream" not in content_type,
-            error_keys=error_keys,
-            splits_arrays=splits_arrays,
-        )
+        needs_json = not stream and "event-stream" not in content_type
+        return AnswerTally(start(), traits, status=status, needs_json=needs_json)
 
     return open_tally

@@ -15,6 +15,7 @@ from spanmeter.dialects.dialect import Dialect, ResponseFacts
 from spanmeter.dialects.json_values import (
     Scalar,
     count,
+    counts,
     decode,
     integer,
     number,
@@ -70,25 +71,24 @@ class Answer(Message, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(Answer)
-_MARKS = re.compile(rb'"(?:message_start|message_delta|error)"')
+_MARKS = (re.compile(rb'"message_(?:start|delta)"'), re.compile(rb'"error"'))
 
 
 class AnthropicReading:
     """What an answer or a stream says of itself."""
 
-    __slots__ = ("_counts", "_error", "_id", "_is_error", "_model", "_stop_reason")
+    _model: str | None = None
+    _id: str | None = None
+    _stop_reason: str | None = None
+    _is_error = False
+    _error: str | None = None
 
     def __init__(self) -> None:
-        self._model: str | None = None
-        self._id: str | None = None
-        self._stop_reason: str | None = None
         self._counts: dict[str, Any] = {}
-        self._is_error = False
-        self._error: str | None = None
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
-        for data in sse.picked(block, _MARKS):
+        for data in sse.picked(block, *_MARKS):
             self.read_body(data)
 
     def read_body(self, body: bytes | bytearray) -> bool:
@@ -127,20 +127,22 @@ class AnthropicReading:
             self._counts.update(said)
 
 
-def _usage_of(counts: dict[str, Any]) -> Usage | None:
+def _usage_of(said: dict[str, Any]) -> Usage | None:
     # https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching: `input_tokens` are those
     # after the last cache breakpoint only, so the cached and the written ones come on top.
-    input_tokens = count(counts.get("input_tokens"))
-    output_tokens = count(counts.get("output_tokens"))
+    input_tokens, output_tokens, read, written = counts(
+        said.get("input_tokens"),
+        said.get("output_tokens"),
+        said.get("cache_read_input_tokens"),
+        said.get("cache_creation_input_tokens"),
+    )
     if input_tokens is None and output_tokens is None:
         return None
-    split = _object(counts, "cache_creation")
+    split = _object(said, "cache_creation")
     written_5m = count(split.get("ephemeral_5m_input_tokens"))
     written_1h = count(split.get("ephemeral_1h_input_tokens"))
-    written = count(counts.get("cache_creation_input_tokens"))
     if written is None:
         written = total(written_5m, written_1h)
-    read = count(counts.get("cache_read_input_tokens"))
     return Usage(
         input_tokens=None if input_tokens is None else total(input_tokens, read, written),
         output_tokens=output_tokens,
@@ -148,12 +150,12 @@ def _usage_of(counts: dict[str, Any]) -> Usage | None:
         cache_write_tokens=written,
         cache_write_5m_tokens=written_5m,
         cache_write_1h_tokens=written_1h,
-        reasoning_tokens=count(_object(counts, "output_tokens_details").get("thinking_tokens")),
+        reasoning_tokens=count(_object(said, "output_tokens_details").get("thinking_tokens")),
     )
 
 
-def _object(counts: dict[str, Any], name: str) -> dict[str, Any]:
-    value = counts.get(name)
+def _object(said: dict[str, Any], name: str) -> dict[str, Any]:
+    value = said.get(name)
     return value if isinstance(value, dict) else {}
 
 

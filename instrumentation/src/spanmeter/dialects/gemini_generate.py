@@ -115,27 +115,26 @@ class Answer(msgspec.Struct, gc=False, rename="camel"):
 
 
 _ANSWER = msgspec.json.Decoder(Answer)
-_MARKS = re.compile(rb'"(?:finishReason|error)"')
+_MARKS = (re.compile(rb'"finishReason"'), re.compile(rb'"error"'))
 _USAGE = b'"usageMetadata"'
 
 
 class GeminiReading:
     """What an answer or a stream says of itself; of totals that grow the last count."""
 
-    __slots__ = ("_error", "_id", "_is_error", "_model", "_reasons", "_service_tier", "_usage")
+    _model: str | None = None
+    _id: str | None = None
+    _service_tier: str | None = None
+    _usage: Usage | None = None
+    _is_error = False
+    _error: str | None = None
 
     def __init__(self) -> None:
-        self._model: str | None = None
-        self._id: str | None = None
-        self._service_tier: str | None = None
-        self._reasons: dict[int, str] = {}
-        self._usage: Usage | None = None
-        self._is_error = False
-        self._error: str | None = None
+        self._reason_by_index: dict[int, str] = {}
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
-        for data in sse.picked(block, _MARKS):
+        for data in sse.picked(block, *_MARKS):
             self.read_body(data)
         # Every part repeats the totals, so only the last of a block needs to be read.
         for data in sse.picked_backwards(block, _USAGE):
@@ -167,7 +166,7 @@ class GeminiReading:
         return ResponseFacts(
             response_model=self._model,
             response_id=self._id,
-            finish_reasons=tuple(reason for _, reason in sorted(self._reasons.items())),
+            finish_reasons=tuple(reason for _, reason in sorted(self._reason_by_index.items())),
             usage=self._usage,
             is_error=self._is_error,
             error_type=self._error,
@@ -180,13 +179,11 @@ class GeminiReading:
                 finish_reason = reason(candidate.finish_reason)
                 index = count(candidate.index)
                 if finish_reason is not None:
-                    self._reasons[position if index is None else index] = finish_reason
+                    self._reason_by_index[position if index is None else index] = finish_reason
 
 
 class GeminiEmbeddingsReading(GeminiReading):
     """An answer of the embed calls: no candidates, so no reasons."""
-
-    __slots__ = ()
 
     def facts(self) -> ResponseFacts:
         """Say what is known so far."""

@@ -56,6 +56,13 @@ def count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value < _LARGEST_COUNT else None
 
 
+def counts(*values: Any) -> list[int | None]:
+    """Return several counts at once; a call for each would be most of the cost of a usage."""
+    return [
+        value if type(value) is int and 0 <= value < _LARGEST_COUNT else None for value in values
+    ]
+
+
 def integer(value: Any) -> int | None:
     """Return an integer that fits 64 bits; `40.0` is one, `true` is not."""
     if type(value) is float and value.is_integer():

@@ -103,7 +103,11 @@ class Answer(msgspec.Struct, gc=False):
 
 _DECODER = msgspec.json.Decoder(Answer)
 _MODEL = re.compile(rb'"model"\s*:\s*"[^"]')  # Azure's prelude says `"model":""`
-_MARKS = re.compile(rb'"(?:finish_reason|usage|error|code)"\s*(?:[,}]|[:d]\s*[^n\s])')
+_MARKS = (
+    re.compile(rb'"finish_reason"\s*[:d]\s*[^n\s]'),
+    re.compile(rb'"usage"\s*[:d]\s*[^n\s]'),
+    re.compile(rb'"error"\s*(?:[,}]|[:d]\s*[^n\s])'),
+)
 """A member that is not null (`d`: its value is on a `data` line of its own), or the value "error".
 No text of a model matches: within a string, quotes are escaped."""
 
@@ -111,26 +115,27 @@ No text of a model matches: within a string, quotes are escaped."""
 class OpenAIReading:
     """What an answer or a stream says of itself."""
 
-    __slots__ = ("_cost_usd", "_error", "_id", "_is_error", "_model", "_reasons", "_service_tier",
-                 "_system_fingerprint", "_upstream_usd", "_usage")  # fmt: skip
+    _model: str | None = None
+    _id: str | None = None
+    _service_tier: str | None = None
+    _system_fingerprint: str | None = None
+    _usage: Usage | None = None
+    _cost_usd: str | None = None
+    _upstream_usd: str | None = None
+    _is_error = False
+    _error: str | None = None
+    _has_begun = False
 
     def __init__(self) -> None:
-        self._model: str | None = None
-        self._id: str | None = None
-        self._service_tier: str | None = None
-        self._system_fingerprint: str | None = None
-        self._reasons: dict[int, str] = {}
-        self._usage: Usage | None = None
-        self._cost_usd: str | None = None
-        self._upstream_usd: str | None = None
-        self._is_error = False
-        self._error: str | None = None
+        self._reason_by_index: dict[int, str] = {}
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
+        if not self._has_begun and (data := sse.first(block)):
+            self._has_begun = self.read_body(data)
         if self._model is None and (found := _MODEL.search(block)):
             self.read_body(sse.data_around(block, found.start()))
-        for data in sse.picked(block, _MARKS):
+        for data in sse.picked(block, *_MARKS):
             self.read_body(data)
 
     def read_body(self, body: bytes | bytearray) -> bool:
@@ -158,7 +163,7 @@ class OpenAIReading:
         return ResponseFacts(
             response_model=self._model,
             response_id=self._id,
-            finish_reasons=tuple(reason for _, reason in sorted(self._reasons.items())),
+            finish_reasons=tuple(reason for _, reason in sorted(self._reason_by_index.items())),
             usage=self._usage,
             is_error=self._is_error,
             error_type=self._error,
@@ -175,7 +180,7 @@ class OpenAIReading:
             finish_reason = reason(choice.finish_reason)
             if finish_reason is not None:
                 index = count(choice.index)
-                self._reasons[position if index is None else index] = finish_reason
+                self._reason_by_index[position if index is None else index] = finish_reason
             if isinstance(choice.usage, Counts):
                 self._read_usage(choice.usage)
             if choice.error:  # OpenRouter: one choice may fail

@@ -30,8 +30,6 @@ PARAMETERS = ParameterTable(
 class EmbeddingsReading(OpenAIReading):
     """No choices, so no reasons; Mistral's `completion_tokens: 0` counts nothing."""
 
-    __slots__ = ()
-
     def facts(self) -> ResponseFacts:
         """Say what is known so far."""
         facts = super().facts()

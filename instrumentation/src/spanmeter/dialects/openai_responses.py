@@ -80,33 +80,29 @@ class Event(msgspec.Struct, gc=False):
 
 _RESPONSE = msgspec.json.Decoder(Response)
 _EVENT = msgspec.json.Decoder(Event)
-_MARKS = re.compile(
-    rb'"(?:response\.(?:created|completed|incomplete|failed|cancelled)"'
-    rb'|error"\s*(?:[,}]|[:d]\s*[^n\s]))'
+_MARKS = (
+    re.compile(rb'"response\.(?:created|completed|incomplete|failed|cancelled)"'),
+    re.compile(rb'"error"\s*(?:[,}]|[:d]\s*[^n\s])'),
 )
 
 
 class ResponsesReading:
     """What an answer or a stream says of itself; the last response object counts."""
 
-    __slots__ = ("_cost_usd", "_error", "_id", "_incomplete_reason", "_is_error", "_model",
-                 "_service_tier", "_status", "_upstream_usd", "_usage")  # fmt: skip
-
-    def __init__(self) -> None:
-        self._model: str | None = None
-        self._id: str | None = None
-        self._status: str | None = None
-        self._incomplete_reason: str | None = None
-        self._service_tier: str | None = None
-        self._usage: Usage | None = None
-        self._cost_usd: str | None = None
-        self._upstream_usd: str | None = None
-        self._is_error = False
-        self._error: str | None = None
+    _model: str | None = None
+    _id: str | None = None
+    _status: str | None = None
+    _incomplete_reason: str | None = None
+    _service_tier: str | None = None
+    _usage: Usage | None = None
+    _cost_usd: str | None = None
+    _upstream_usd: str | None = None
+    _is_error = False
+    _error: str | None = None
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
-        for data in sse.picked(block, _MARKS):
+        for data in sse.picked(block, *_MARKS):
             self._read_event(data)
 
     def read_body(self, body: bytes | bytearray) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from spanmeter.dialects.json_values import Scalar, count, total, usd
+from spanmeter.dialects.json_values import Scalar, count, counts, total, usd
 from spanmeter.usage import Usage
 
 
@@ -69,52 +69,70 @@ class Counts(msgspec.Struct, gc=False):
 AnyCounts = Counts | Scalar | list[Any]
 
 
-def usage_of(counts: Counts) -> Usage | None:
+def usage_of(said: Counts) -> Usage | None:
     """Return the usage; `None` when neither total is known."""
-    input_tokens = _either(counts.prompt_tokens, counts.input_tokens)
-    output_tokens = _either(counts.completion_tokens, counts.output_tokens)
+    prompt, completion, inputs, outputs, whole, reasoning_beside = counts(
+        said.prompt_tokens,
+        said.completion_tokens,
+        said.input_tokens,
+        said.output_tokens,
+        said.total_tokens,
+        said.reasoning_tokens,
+    )
+    input_tokens = inputs if prompt is None else prompt
+    output_tokens = outputs if completion is None else completion
     if input_tokens is None and output_tokens is None:
         return None
-    inputs = _details(counts.prompt_tokens_details, counts.input_tokens_details)
-    outputs = _details(counts.completion_tokens_details, counts.output_tokens_details)
-    reasoning_tokens = _either(outputs.reasoning_tokens, counts.reasoning_tokens)
-    if reasoning_tokens and _adds_up(
-        counts.total_tokens, input_tokens, output_tokens, reasoning_tokens
-    ):  # xAI's chat counts reasoning beside `completion_tokens`; its total gives that away
-        output_tokens = total(output_tokens, reasoning_tokens)
+    of_input = _details(said.prompt_tokens_details, said.input_tokens_details)
+    of_output = _details(said.completion_tokens_details, said.output_tokens_details)
+    read, written, input_text, input_audio, input_image = counts(
+        of_input.cached_tokens,
+        of_input.cache_write_tokens,
+        of_input.text_tokens,
+        of_input.audio_tokens,
+        of_input.image_tokens,
+    )
+    reasoning, output_text, output_audio, output_image = counts(
+        of_output.reasoning_tokens,
+        of_output.text_tokens,
+        of_output.audio_tokens,
+        of_output.image_tokens,
+    )
+    reasoning = reasoning_beside if reasoning is None else reasoning
+    if reasoning and _adds_up(whole, input_tokens, output_tokens, reasoning):
+        # xAI's chat counts reasoning beside `completion_tokens`; its total gives that away.
+        output_tokens = total(output_tokens, reasoning)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cache_read_tokens=_first(
-            inputs.cached_tokens, counts.prompt_cache_hit_tokens, counts.cached_tokens
-        ),
-        cache_write_tokens=_either(inputs.cache_write_tokens, counts.cache_creation_input_tokens),
-        reasoning_tokens=reasoning_tokens,
-        input_audio_tokens=count(inputs.audio_tokens),
-        output_audio_tokens=count(outputs.audio_tokens),
-        input_image_tokens=count(inputs.image_tokens),
-        output_image_tokens=count(outputs.image_tokens),
-        input_text_tokens=count(inputs.text_tokens),
-        output_text_tokens=count(outputs.text_tokens),
+        cache_read_tokens=_read_beside(said) if read is None else read,
+        cache_write_tokens=count(said.cache_creation_input_tokens) if written is None else written,
+        reasoning_tokens=reasoning,
+        input_audio_tokens=input_audio,
+        output_audio_tokens=output_audio,
+        input_image_tokens=input_image,
+        output_image_tokens=output_image,
+        input_text_tokens=input_text,
+        output_text_tokens=output_text,
     )
 
 
-def reported_cost_usd(counts: Counts) -> str | None:
+def reported_cost_usd(said: Counts) -> str | None:
     """Return the provider's own figure."""
-    cost = counts.cost
+    cost = said.cost
     return usd(cost.total_cost if isinstance(cost, Cost) else cost)
 
 
-def upstream_cost_usd(counts: Counts) -> str | None:
+def upstream_cost_usd(said: Counts) -> str | None:
     """Return what a second party is owed: only with the caller's own key, else it is no extra."""
-    details = counts.cost_details
-    if counts.is_byok is not True or not isinstance(details, CostDetails):
+    details = said.cost_details
+    if said.is_byok is not True or not isinstance(details, CostDetails):
         return None
     return usd(details.upstream_inference_cost)
 
 
-def _adds_up(whole: Any, *parts: int | None) -> bool:
-    return None not in parts and count(whole) == total(*parts)
+def _adds_up(whole: int | None, *parts: int | None) -> bool:
+    return None not in parts and whole == total(*parts)
 
 
 def _details(chat: AnyDetails, responses: AnyDetails) -> Details:
@@ -123,10 +141,6 @@ def _details(chat: AnyDetails, responses: AnyDetails) -> Details:
     return responses if isinstance(responses, Details) else _NO_DETAILS
 
 
-def _either(first: Any, second: Any) -> int | None:
-    known = count(first)
-    return known if known is not None else count(second)
-
-
-def _first(*values: Any) -> int | None:
-    return next((known for value in values if (known := count(value)) is not None), None)
+def _read_beside(said: Counts) -> int | None:
+    hit, cached = counts(said.prompt_cache_hit_tokens, said.cached_tokens)
+    return cached if hit is None else hit

@@ -37,13 +37,22 @@ def split_whole(pending: bytes, *, is_last: bool = False) -> tuple[bytes, bytes]
     return pending[:cut], pending[cut:] + held
 
 
-def picked(block: bytes, marks: re.Pattern[bytes]) -> Iterator[bytes]:
-    """Yield the data of each event in which `marks` is found, in order."""
-    match = marks.search(block)
-    while match:
-        start, end = _around(block, match.start())
-        yield data_of(block[start:end])
-        match = marks.search(block, end)
+def picked(block: bytes, *marks: re.Pattern[bytes]) -> Iterator[bytes]:
+    """Yield the data of each event in which one of `marks` is found, in order.
+
+    A mark should begin with a long literal: that is what is searched for fast.
+    """
+    found = [match.start() for mark in marks for match in mark.finditer(block)]
+    end = -1
+    for at in sorted(found):
+        if at > end:
+            start, end = _around(block, at)
+            yield data_of(block[start:end])
+
+
+def first(block: bytes) -> bytes:
+    """Return the data of the first event that has any."""
+    return next((event.data for event in events(block)), b"")
 
 
 def data_around(block: bytes, at: int) -> bytes:
@@ -70,7 +79,11 @@ def data_of(event: bytes) -> bytes:
 
 def events(block: bytes) -> Iterator[Event]:
     """Yield every event of a block that carries data."""
-    for event in block.split(_BREAK):
+    start = 0
+    while start < len(block):
+        _, end = _around(block, start)
+        event = block[start:end]
+        start = end + len(_BREAK)
         data = list(_values(event, b"data"))
         if data:
             types = list(_values(event, b"event"))
