@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from bench import measures, profiler, streams
 from bench.candidates import Candidate
 from bench.contest import QUICK, Contest, Pace
 from bench.nginx import nginx
-from bench.processes import RIG_CPU, run_ahead
+from bench.processes import RIG_CPU, going_ahead
 from bench.relay import relay
 from bench.report import Report
 from bench.rig import CACHE, Door, Mock, Rig, build
@@ -35,9 +35,7 @@ def main() -> None:
     if (os.cpu_count() or 1) <= RIG_CPU:
         raise SystemExit("bench: two CPUs are needed, one for the relay and one for the load")
     os.sched_setaffinity(0, {RIG_CPU})
-    if arguments.ahead:
-        run_ahead()
-    with _folder() as folder:
+    with going_ahead() if arguments.ahead else nullcontext(), _folder() as folder:
         rig = Rig(build(), folder)
         if arguments.command == "profile":
             profiler.profile(rig, is_streamed=arguments.streams, seconds=arguments.seconds)

@@ -15,12 +15,27 @@ RIG_CPU = 1
 STOP_S = 10.0
 
 AHEAD = -15
-"""The niceness of `run_ahead`: the scheduler then gives a neighbour a few hundredths of a core."""
+"""A niceness with which the scheduler leaves neighbours a few hundredths of a core."""
 
 
-def run_ahead() -> None:
-    """Go before other processes of the machine, with everything that is started from here on."""
+@contextmanager
+def going_ahead() -> Iterator[None]:
+    """Go before other processes of the machine, with everything that is started in this block.
+
+    Where Linux groups processes by session, a niceness counts only within its group, and the
+    group has one of its own (sched(7), the autogroup feature).
+    """
+    autogroup = Path("/proc/self/autogroup")
+    has_groups = autogroup.exists()
     os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
+    if has_groups:
+        autogroup.write_text(str(AHEAD))
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        if has_groups:
+            autogroup.write_text("0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ much as a small function costs: read the order of things from that and never a s
 """
 
 import pstats
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,10 @@ from bench.rig import CACHE, Figures, Rig
 from bench.streams import cpu_per_chunk_us
 
 TOP = 40
+WAITING = "lock_PyThread_acquire_lock"
+"""The spool's thread between two flushes: asleep, though a sampler of native frames counts it."""
+_LOOP = re.compile(r"\((uvloop|asyncio|threading|<frozen|runpy)|relay/process\.py\)")
+_LINE = re.compile(r"(\.\w+):\d+\)$")
 SAMPLES_PER_S = 400
 STREAMS = 50
 CONNECTIONS = 32
@@ -31,7 +36,7 @@ def profile(rig: Rig, *, is_streamed: bool, seconds: float) -> None:
     under = ("-m",) if sampler else ("-m", "cProfile", "-o", str(found), "-m")
     with rig.mock() as mock, relay(mock, rig.folder, under=under) as candidate:
         _load(rig, candidate, is_streamed=is_streamed, seconds=0.5)
-        sampling = _sample(sampler, candidate, found, seconds) if sampler else None
+        sampling = _sample(sampler, candidate, found=found, seconds=seconds) if sampler else None
         figures = _load(rig, candidate, is_streamed=is_streamed, seconds=seconds)
         if sampling is not None:
             sampling.wait()
@@ -55,12 +60,12 @@ def _load(rig: Rig, candidate: Candidate, *, is_streamed: bool, seconds: float) 
 
 
 def _sample(
-    sampler: str, candidate: Candidate, found: Path, seconds: float
+    sampler: str, candidate: Candidate, *, found: Path, seconds: float
 ) -> subprocess.Popen[bytes]:
     """Sample the relay's threads while they run, native frames included."""
     process = candidate.pids[0]
     command = [sampler, "record", "--pid", str(process), "--duration", str(max(1, int(seconds)))]
-    options = ["--rate", str(SAMPLES_PER_S), "--native", "--nonblocking", "--format", "raw"]
+    options = ["--rate", str(SAMPLES_PER_S), "--native", "--format", "raw"]
     return subprocess.Popen(
         [*command, *options, "--output", str(found)],
         stdout=subprocess.DEVNULL,
@@ -69,19 +74,28 @@ def _sample(
 
 
 def _print_samples(found: Path, cost_us: float) -> None:
-    """Print each function's own time and its time with all that it calls, as CPU a call."""
+    """Print where the samples were: as CPU a call, or a chunk."""
+    leaves: Counter[str] = Counter()
     own: Counter[str] = Counter()
     within: Counter[str] = Counter()
-    total = 0
     for line in found.read_text().splitlines():
-        stack, _, times = line.rpartition(" ")
-        frames = stack.split(";")
-        total += int(times)
-        own[frames[-1]] += int(times)
-        within.update(dict.fromkeys(frames, int(times)))
+        stack, _, count = line.rpartition(" ")
+        if WAITING in stack:
+            continue
+        frames = [_LINE.sub(r"\1)", frame) for frame in stack.split(";")]
+        ours = [frame for frame in frames if ".py)" in frame and not _LOOP.search(frame)]
+        leaves[frames[-1]] += int(count)
+        own[ours[-1] if ours else "(the event loop)"] += int(count)
+        within.update(dict.fromkeys(ours, int(count)))
+    total = leaves.total()
     if not total:
         raise SystemExit("bench: the sampler saw nothing")
-    for title, counter in (("own time", own), ("with what it calls", within)):
-        print(f"\n{title:>22}  function ({total} samples)")
-        for name, times in counter.most_common(TOP):
-            print(f"{times / total:12.1%} {times / total * cost_us:6.1f} us  {name}")
+    _print_top("own time, with the C code that it calls", own, cost_us / total, limit=TOP)
+    _print_top("time with everything that it calls", within, cost_us / total, limit=TOP)
+    _print_top("innermost", leaves, cost_us / total, limit=TOP // 3)
+
+
+def _print_top(title: str, counter: Counter[str], sample_us: float, *, limit: int) -> None:
+    print(f"\n{title}:")
+    for name, samples in counter.most_common(limit):
+        print(f"{samples * sample_us:8.1f} us  {name}")

@@ -124,7 +124,7 @@ class GatewayProcess:
     def start(self) -> None:
         """Start it and wait until the relay is ready and the books answer."""
         config_file = self.folder / "spanmeter.yaml"
-        config_file.write_text(yaml.safe_dump(self.config))
+        config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
         with self.errors_file.open("ab") as errors, (self.folder / "stdout.txt").open("ab") as out:
             self._process = subprocess.Popen(
                 [

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.components import require
 from tests.drop_in.counted import calls_by_outcome, tokens_by_class
+from tests.drop_in.node_sdk import node_modules
 from tests.fakes.replay_provider import ReplayProvider
 from tests.gateway_process import GatewayProcess
 
@@ -22,7 +23,7 @@ Ask = Callable[[str, str, dict[str, str]], Any]
 def ask() -> Ask:
     """Run a journey in Node: its name, the base URL, the default headers."""
     node = require("node")
-    environ = {**os.environ, "NODE_PATH": str(require("openai-node"))}
+    environ = {**os.environ, "NODE_PATH": str(node_modules())}
 
     def run(journey: str, base_url: str, headers: dict[str, str]) -> Any:
         options = {"journey": journey, "baseURL": base_url, "headers": headers}

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ENVIRON = {
-    name: value for name, value in os.environ.items() if not name.startswith("SPANMETER_")
-}
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("SPANMETER_")}
 
 
 def spanmeter(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from spanmeter.attribution import AttributionRules
 
+from spanmeter.attribution import AttributionRules
 from spanmeter_gateway.config import Config, Limits, SpoolLimits, Tls
 from spanmeter_gateway.config_file import find_file, load
 from spanmeter_gateway.errors import ConfigError

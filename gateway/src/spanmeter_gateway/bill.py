@@ -31,10 +31,10 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     cost_nanos: tuple[ClassAmount, ...] | None = None
     source: CostSource | None = None
     price_version: str | None = None
-    """Which price list: `genai-prices <version>`, `config`, or `None` for a provider's own figure."""
+    """Which prices: `genai-prices <version>`, `config`, or `None` for a provider's own figure."""
     unpriced: str | None = None
     """Why `cost_nanos` is `None` although some usage is known: `unknown_model`, `unknown_provider`,
-    `no_token_price` (listed, but not by the token), `incomplete_usage` (input or output unknown)."""
+    `no_token_price` (not sold by the token), `incomplete_usage` (input or output unknown)."""
 
     @property
     def total_nanos(self) -> int | None:

@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from tests.gateway.books.doubles import PlainRegistry, PlainSpans, flat_bill
+from tests.gateway.spool.receipts import open_line, receipt_line
+from tests.gateway.spool.segments import lay, lay_newer, tear
+
 from spanmeter_gateway.board import Board, Field
 from spanmeter_gateway.books.counters import Counters
 from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.books.ports import Entry
-from tests.gateway.books.doubles import PlainRegistry, PlainSpans, flat_bill
-from tests.gateway.spool.receipts import open_line, receipt_line
-from tests.gateway.spool.segments import lay, lay_newer, tear
 
 EFFECTFUL = (sqlite3.Connection, sqlite3.Cursor, io.IOBase)
 EFFECTFUL_MODULES = {"posix", "fcntl", "io", "_io"}

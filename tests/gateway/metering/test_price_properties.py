@@ -65,7 +65,7 @@ def test_no_usage_raises_or_is_billed_below_zero(provider: str, model: str, usag
 @given(usage=ANY_USAGE)
 @settings(max_examples=400, deadline=None)
 def test_classes_add_up_to_the_totals_however_odd_the_parts(usage: Usage) -> None:
-    classes = dict(divide(usage))
+    classes: dict[str, int] = dict(divide(usage))
 
     sides = (
         (usage.input_tokens, ("input", "cache_read", "cache_write")),

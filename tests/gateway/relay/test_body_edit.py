@@ -53,10 +53,17 @@ def test_a_value_of_any_depth_is_crossed_even_when_its_name_is_repeated(
     assert edited == b"{" + deep + b',"a":1}'
 
 
-def test_a_value_nested_beyond_what_json_readers_take_is_crossed() -> None:
-    deep = b'{"a":' + b"[" * 5000 + b"]" * 5000
+def test_a_body_nested_beyond_what_can_be_read_is_left_alone() -> None:
+    body = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b',"tags":[]}'
 
-    assert without_member(deep + b',"tags":[]}', "tags") == deep + b"}"
+    assert without_member(body, "tags") == body
+
+
+def test_a_body_of_more_than_1024_members_is_left_alone() -> None:
+    body = b'{"tags":0' + b',"a":1' * 1023
+
+    assert without_member(body + b"}", "tags") == b'{"a":1' + b',"a":1' * 1022 + b"}"
+    assert without_member(body + b',"b":2}', "tags") == body + b',"b":2}'
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ real numbers without a key. A path is recognised by its end, as it stands under 
 
 import asyncio
 import itertools
+import os
 import random
 import socket
 import sys
@@ -206,7 +207,8 @@ def main() -> None:
 
 
 def _end_with_parent(server: uvicorn.Server) -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     server.should_exit = True
 
 

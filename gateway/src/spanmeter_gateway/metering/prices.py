@@ -27,9 +27,11 @@ from spanmeter_gateway.metering.corrections import (
     Tiered,
 )
 from spanmeter_gateway.metering.overrides import Overrides, PriceOverride
-from spanmeter_gateway.metering.providers import FREE_DEPLOYMENT_NAMES, LIST_IDS, PREFIXED
+from spanmeter_gateway.metering.providers import LIST_IDS, PREFIXED, SHORT_ANSWERS
 from spanmeter_gateway.metering.rates import Rates, complete, costs
 from spanmeter_gateway.receipt import Receipt
+
+__all__ = ["LIST_VERSION", "PriceBook", "PriceOverride"]
 
 LIST_VERSION: Final = f"genai-prices {version('genai-prices')}"
 CACHE_ENTRIES: Final = 10_000
@@ -157,11 +159,8 @@ class PriceBook:
 
     def _look_up(self, asked: Asked) -> Tariff | str:
         # What is too long to be a name would only fill the cache.
-        provider, *models, tier = asked
-        answered, sent = (
-            model if len(model or "") <= NAME_CHARACTERS else None for model in models
-        )
-        asked = (provider, answered, sent, tier)
+        provider, answered, sent, tier = asked
+        asked = (provider, _name(answered), _name(sent), tier)
         found = self._resolve(asked)
         if len(self._tariffs) >= CACHE_ENTRIES:
             del self._tariffs[next(iter(self._tariffs))]
@@ -178,9 +177,7 @@ class PriceBook:
         list_id = LIST_IDS.get(provider, provider) if provider else ""
         if list_id not in _PROVIDERS and list_id != PREFIXED:
             return "unknown_provider"
-        # The longer name of one model says more: xAI answers `grok-3-mini` to the dearer
-        # `grok-3-mini-fast`. Not where customers choose the name.
-        if answered and sent and sent.startswith(answered) and list_id not in FREE_DEPLOYMENT_NAMES:
+        if list_id in SHORT_ANSWERS and sent and sent.startswith(answered or ""):
             models.reverse()
         for model in models:
             listed = _find(list_id, model)
@@ -288,7 +285,7 @@ def _reported_bill(tokens: tuple[ClassAmount, ...], nanos: int) -> Bill:
 
 
 def _reported_nanos(receipt: Receipt) -> int | None:
-    """Add up what the provider reported; `None` when it did not, or not as an amount of money."""
+    """Add up what the provider reported; `None` when that is no amount of money."""
     if receipt.reported_cost_usd is None:
         return None
     total = Decimal(0)

@@ -33,5 +33,6 @@ LIST_IDS: Final = {
 PREFIXED: Final = "litellm"
 """A provider that resells: its model names begin with the provider's, as in `anthropic/...`."""
 
-FREE_DEPLOYMENT_NAMES: Final = frozenset({"azure"})
-"""Where customers choose the name that is sent, and only the answer names the model."""
+SHORT_ANSWERS: Final = frozenset({"x-ai"})
+"""Where the answer may name less than what is billed: xAI answers `grok-3-mini` to the dearer
+`grok-3-mini-fast` (https://docs.x.ai/docs/models), so the longer name of the two counts."""

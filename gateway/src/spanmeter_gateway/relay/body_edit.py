@@ -1,46 +1,41 @@
 """Edits of a JSON body that leave every other byte as the caller wrote it.
 
-Pure. A body is an object that has already been read as JSON, so nothing is validated here. Where a
-value ends is asked of msgspec, which reads ten times faster than a pattern but keeps only the last
-of several members of one name; the others are walked. The patterns' quantifiers are possessive
-because nothing in JSON needs a second reading.
+Pure. A body is an object that has already been read as JSON, so nothing is validated here. msgspec
+says how long each top-level value is; a pattern steps over the names between them.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
-_VALUE_BY_NAME = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-_UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""Names that are no text, and depth: msgspec lets them be where it skips, and refuses to read them.
-Such a body is walked."""
-
-_DEPTH = 8
-"""Levels that one match crosses; deeper values are walked bracket by bracket."""
+_MAX_MEMBERS = 1024
+"""Of an object that is edited: many times what any API has. A longer one is left alone, so that it
+cannot stall the loop; providers refuse it."""
 
 _BLANK = rb"[ \t\n\r]*"
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_FLAT = rb'[^"\[\]{}]++|' + _STRING
-
-
-def _runs(depth: int) -> bytes:
-    """Write the pattern of anything but a bracket, and of brackets that close within `depth`."""
-    return _FLAT if depth == 0 else _FLAT + rb"|[\[{](?:" + _runs(depth - 1) + rb")*+[\]}]"
-
-
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?" + _BLANK + rb"({)")
-_KEY = re.compile(rb"[ \t\n\r,]*(" + _STRING + rb")" + _BLANK + rb":" + _BLANK, re.DOTALL)
-_VALUE = re.compile(
-    _STRING + rb"|[\[{](?:" + _runs(_DEPTH - 1) + rb")*+[\]}]|[^\"\[\]{}, \t\n\r]++", re.DOTALL
+_KEY = re.compile(rb'[ \t\n\r,]*("[^"\\]*+(?:\\.[^"\\]*+)*+")' + _BLANK + rb":" + _BLANK, re.DOTALL)
+_ASCII = bytes(range(128)) + b"?" * 128
+
+
+class _Name:
+    """A member's name, unescaped; never equal to another, so that a dict keeps duplicates."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_VALUE_BY_NAME = msgspec.json.Decoder(
+    dict[_Name, msgspec.Raw], dec_hook=lambda _, text: _Name(text)
 )
-_RUNS = re.compile(rb"(?:" + _runs(_DEPTH) + rb")*+", re.DOTALL)
 
 
 class _Member(NamedTuple):
-    """A top-level member: its name unescaped, and where its key and its value stand."""
+    """A top-level member, and where its key and its value stand."""
 
     name: str
     start: int
@@ -50,7 +45,7 @@ class _Member(NamedTuple):
 
 def without_member(body: bytes, name: str) -> bytes:
     """Remove every top-level member of this name, each with one comma."""
-    members = list(_members(body))
+    members = _members(body)
     if all(member.name != name for member in members):
         return body
     pieces = [body[: members[0].start]]
@@ -100,49 +95,26 @@ def _with_front(body: bytes, name: str, json_value: bytes) -> bytes:
     return b"".join([body[:at], msgspec.json.encode(name), b":", json_value, comma, body[at:]])
 
 
-def _members(body: bytes) -> Iterator[_Member]:
+def _members(body: bytes) -> list[_Member]:
     if (opening := _OPENING.match(body)) is None:
-        return
-    value_by_name = _read(memoryview(body)[opening.start(1) :])
-    key = _KEY.match(body, opening.end())
-    while key:
-        name = _unescaped(key[1])
-        end = _known_end(body, key.end(), value_by_name.get(name))
-        if end is None:
-            end = _walked_end(body, key.end())
-        yield _Member(name, key.start(1), key.end(), end)
+        return []
+    value_by_name = _read(body[opening.start(1) :])
+    members = []
+    end = opening.end()
+    for name, value in value_by_name.items() if len(value_by_name) <= _MAX_MEMBERS else ():
         key = _KEY.match(body, end)
+        assert key is not None, "msgspec read a member here"
+        end = key.end() + len(memoryview(value))
+        members.append(_Member(name.text, key.start(1), key.end(), end))
+    return members
 
 
-def _read(json_object: memoryview) -> dict[str, msgspec.Raw]:
+def _read(json_object: bytes) -> dict[_Name, msgspec.Raw]:
+    """Read an object's members in order. One nested beyond what can be read counts as empty."""
     try:
         return _VALUE_BY_NAME.decode(json_object)
-    except _UNREAD:
+    except UnicodeDecodeError:
+        # Where msgspec skips a name it does not ask whether it is UTF-8, so the body got here.
+        return _VALUE_BY_NAME.decode(json_object.translate(_ASCII))
+    except RecursionError:
         return {}
-
-
-def _unescaped(string: bytes) -> str:
-    try:
-        return msgspec.json.decode(string, type=str)
-    except _UNREAD:
-        return string.decode(errors="replace")
-
-
-def _known_end(body: bytes, start: int, value: msgspec.Raw | None) -> int | None:
-    """Return the end of this value if it is what stands here; a number must end here too."""
-    if value is None or not body.startswith(value, start):
-        return None
-    end = start + len(memoryview(value))
-    return end if body[end] in b",} \t\n\r" else None
-
-
-def _walked_end(body: bytes, start: int) -> int:
-    if value := _VALUE.match(body, start):
-        return value.end()
-    at, depth = start + 1, 1
-    while depth:
-        runs = _RUNS.match(body, at)
-        at = runs.end() if runs else at
-        depth += 1 if body[at] in b"[{" else -1
-        at += 1
-    return at

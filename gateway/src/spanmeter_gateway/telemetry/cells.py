@@ -90,7 +90,7 @@ class Histogram(Cell):
         return [self.sum, *self.counts]
 
     def absorb(self, numbers: list[int]) -> bool:
-        """Add counts that were saved; other buckets than ours cannot be added."""
+        """Add counts that were saved; more or fewer buckets than ours cannot be added."""
         if len(numbers) != len(self.counts) + 1:
             return False
         self.sum += numbers[0]

@@ -125,8 +125,9 @@ class Registry:
         What no metric of this configuration has is left out. A series that nobody has collected
         yet stays new.
         """
+        # Told by its start too: a series that a new process has just made is not the saved one.
         still_new = {
-            (name, cell.labels)
+            (name, cell.labels, cell.created_at_ns)
             for name, cells in self._cells.items()
             for cell in cells.values()
             if cell.is_new
@@ -136,7 +137,7 @@ class Registry:
             cell = self._saved_cell(row)
             if cell is not None and cell.absorb(_NUMBERS.decode(row.values)):
                 cell.created_at_ns = row.created_at_ns
-                cell.is_new = (row.metric, cell.labels) in still_new
+                cell.is_new = (row.metric, cell.labels, row.created_at_ns) in still_new
                 cell.is_changed = False
         self._changes[:] = [cell for cell in self._changes if cell.is_changed]
 
@@ -174,6 +175,8 @@ class Registry:
         cells = self._cells[metric.prometheus_name]
         cell = cells.get(labels)
         if cell is None:
+            if len(labels) != len(self._attributes[metric.prometheus_name]):
+                raise ValueError(f"{metric.prometheus_name} has other labels")
             labels = tuple(value[: names.MAX_LABEL_CHARS] for value in labels)
             cell = cells.get(labels)
         if cell is None:

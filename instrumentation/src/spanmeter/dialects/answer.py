@@ -6,8 +6,7 @@ stream may be answered with plain JSON, and an error may be labelled `text/event
 
 import re
 from collections.abc import Callable
-from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from spanmeter.dialects import json_array, sse
 from spanmeter.dialects.dialect import OpenTally, ResponseFacts, Tally
@@ -47,21 +46,12 @@ class Traits(NamedTuple):
     """A stream may be a JSON array."""
 
 
-class _Shape(Enum):
-    UNKNOWN = auto()
-    JSON = auto()
-    ARRAY = auto()
-    EVENTS = auto()
-    FOREIGN = auto()
-    """A page of a proxy, say: neither JSON nor a stream."""
-    TOO_LARGE = auto()
+_Shape = Literal["unknown", "json", "array", "events", "foreign", "too_large"]
+"""`foreign`: neither JSON nor a stream; the page of a proxy, say."""
 
 
 class AnswerTally:
     """A `Tally` for every dialect; `reading` knows the dialect."""
-
-    _due_bytes = BULK_BYTES
-    _shape = _Shape.UNKNOWN
 
     def __init__(self, reading: Reading, traits: Traits, *, status: int, needs_json: bool) -> None:
         self._reading = reading
@@ -69,82 +59,90 @@ class AnswerTally:
         self._status = status
         self._needs_json = needs_json
         self._buffer = bytearray()
+        self._due_bytes = BULK_BYTES
+        self._shape: _Shape = "unknown"
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes."""
-        self._buffer += piece
-        if len(self._buffer) >= self._due_bytes:
+        buffer = self._buffer
+        buffer += piece
+        if len(buffer) >= self._due_bytes:
             self._drain(is_last=False)
 
     def close(self) -> ResponseFacts:
         """Account for everything fed so far."""
+        if self._shape == "unknown":
+            self._recognise()
+        if self._shape == "json":
+            return self._close_json()
         self._drain(is_last=True)
-        if self._shape is _Shape.TOO_LARGE:
+        if self._shape == "too_large":
             return ResponseFacts(is_error=self._status >= 400, unread="too_large")
         if self._status >= 400:
-            return ResponseFacts(is_error=True, error_type=self._error_type())
-        if self._shape is _Shape.JSON and not self._reading.read_body(self._buffer):
-            return ResponseFacts(unread="malformed" if self._status < 300 else None)
-        if self._shape is _Shape.FOREIGN or (self._shape is _Shape.UNKNOWN and self._needs_json):
-            return ResponseFacts(unread="malformed" if self._status < 300 else None)
+            return ResponseFacts(is_error=True, error_type=self._reading.facts().error_type)
+        if self._shape == "foreign" or (self._shape == "unknown" and self._needs_json):
+            return self._malformed()
         return self._reading.facts()
 
-    def _error_type(self) -> str | None:
-        if self._shape is _Shape.JSON:
-            return code_in_body(self._buffer, self._traits.error_keys)
-        return self._reading.facts().error_type
+    def _close_json(self) -> ResponseFacts:
+        if self._status >= 400:
+            error_type = code_in_body(self._buffer, self._traits.error_keys)
+            return ResponseFacts(is_error=True, error_type=error_type)
+        return self._reading.facts() if self._reading.read_body(self._buffer) else self._malformed()
+
+    def _malformed(self) -> ResponseFacts:
+        return ResponseFacts(unread="malformed" if self._status < 300 else None)
 
     def _drain(self, *, is_last: bool) -> None:
-        if self._shape is _Shape.UNKNOWN:
+        if self._shape == "unknown":
             self._recognise()
-        if self._shape is _Shape.EVENTS:
+        if self._shape == "events":
             block, rest = sse.split_whole(bytes(self._buffer), is_last=is_last)
             self._reading.read_events(block)
             self._keep(rest)
-        elif self._shape is _Shape.ARRAY:
+        elif self._shape == "array":
             objects, rest = json_array.split_objects(bytes(self._buffer))
             for each in objects:
                 self._reading.read_body(each)
             self._keep(rest)
-        elif self._shape in (_Shape.FOREIGN, _Shape.TOO_LARGE):
-            self._buffer.clear()
-        elif len(self._buffer) > LARGEST_BYTES:
-            self._give_up()
+        elif self._shape == "json":
+            self._due_bytes = LARGEST_BYTES + 1
+            self._bound()
+        elif self._shape == "unknown":
+            self._keep(self._buffer)
         else:
-            self._due_bytes = LARGEST_BYTES + 1 if self._shape is _Shape.JSON else self._later()
+            self._buffer.clear()
 
     def _recognise(self) -> None:
-        if self._buffer.startswith(b"{"):
-            self._shape = _Shape.JSON
+        buffer = self._buffer
+        if buffer.startswith(b"{"):
+            self._shape = "json"
             return
-        lead = _LEAD.match(self._buffer)
+        lead = _LEAD.match(buffer)
         first = bytes(lead["first"] or b"") if lead else b""
         if not first:
             return
-        if self._buffer.startswith(_BOM):
-            del self._buffer[: len(_BOM)]
+        if buffer.startswith(_BOM):
+            del buffer[: len(_BOM)]
         if first == b"[" and self._traits.splits_arrays and self._status < 400:
-            self._shape = _Shape.ARRAY
-            del self._buffer[: self._buffer.index(b"[") + 1]
+            self._shape = "array"
+            del buffer[: buffer.index(b"[") + 1]
         elif first in (b"{", b"["):
-            self._shape = _Shape.JSON
+            self._shape = "json"
         else:
-            self._shape = _Shape.EVENTS if first.endswith(b":") else _Shape.FOREIGN
+            self._shape = "events" if first.endswith(b":") else "foreign"
 
-    def _keep(self, rest: bytes) -> None:
+    def _keep(self, rest: bytes | bytearray) -> None:
         self._buffer = bytearray(rest)
-        self._due_bytes = self._later()
-        if len(rest) > LARGEST_BYTES:
-            self._give_up()
-
-    def _later(self) -> int:
         # Doubling: a rest that is read again and again would cost its length squared.
-        return max(BULK_BYTES, 2 * len(self._buffer))
+        self._due_bytes = max(BULK_BYTES, 2 * len(rest))
+        self._bound()
 
-    def _give_up(self) -> None:
-        self._shape = _Shape.TOO_LARGE
-        self._buffer = bytearray()
-        self._due_bytes = BULK_BYTES
+    def _bound(self) -> None:
+        if len(self._buffer) > LARGEST_BYTES:
+            self._shape = "too_large"
+            self._buffer = bytearray()
+            self._due_bytes = BULK_BYTES
 
 
 def opener(

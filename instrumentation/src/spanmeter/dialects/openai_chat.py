@@ -191,8 +191,9 @@ class OpenAIReading:
         usage = usage_of(counts)
         if usage is not None:
             self._usage = usage
-        self._cost_usd = reported_cost_usd(counts) or self._cost_usd
-        self._upstream_usd = upstream_cost_usd(counts) or self._upstream_usd
+        if counts.cost is not None:
+            self._cost_usd = reported_cost_usd(counts) or self._cost_usd
+            self._upstream_usd = upstream_cost_usd(counts) or self._upstream_usd
 
     def _read_error(self, answer: Answer) -> None:
         if not answer.error and answer.object != "error" and (answer.choices or answer.usage):

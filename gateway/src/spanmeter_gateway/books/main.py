@@ -1,0 +1,86 @@
+"""The books' entry point: told the configuration on standard input, runs until told to stop.
+
+The end of standard input means that the supervisor is gone: the books enter what is ready and end,
+as on SIGTERM. What is left waits in the spool.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from spanmeter_gateway.board import Board
+from spanmeter_gateway.books.app import create_app, render_books
+from spanmeter_gateway.books.counters import Counters
+from spanmeter_gateway.books.entry import Books
+from spanmeter_gateway.books.ports import Entry, SpanExport
+from spanmeter_gateway.books.process import BooksSettings, run_books
+from spanmeter_gateway.config import Config
+from spanmeter_gateway.metering.prices import PriceBook
+from spanmeter_gateway.start import Start
+from spanmeter_gateway.telemetry.registry import Registry
+from spanmeter_gateway.telemetry.span_export import span_export_from_env
+
+
+class NoSpans:
+    """Stands where no OTLP endpoint is configured: every segment is settled at once."""
+
+    def __init__(self) -> None:
+        self._settled: list[str] = []
+
+    def offer(self, segment: str, _entries: Sequence[Entry]) -> None:
+        """Settle the segment."""
+        self._settled.append(segment)
+
+    def settled(self) -> list[str]:
+        """Name the segments since the last call."""
+        settled, self._settled = self._settled, []
+        return settled
+
+    def close(self, _timeout_s: float) -> None:
+        """Do nothing: nothing is left."""
+
+
+def main() -> None:
+    """Run the books; the process's entry point."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    start = Start.read(sys.stdin.buffer)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    run(start.config, stop)
+
+
+def _end_with_parent(stop: threading.Event) -> None:
+    # os.read: a buffered reader's lock, held by a daemon thread, would stop the interpreter's end.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    stop.set()
+
+
+def run(config: Config, stop: threading.Event) -> None:
+    """Put the books together from the configuration, and run them until `stop` is set."""
+    span_export: SpanExport = (
+        span_export_from_env(os.environ, url_scheme="https" if config.tls else "http") or NoSpans()
+    )
+    books = Books(
+        config.data_dir / "spool",
+        bill=PriceBook(config.prices).bill,
+        open_registry=lambda: Registry(config.tag_labels),
+        span_export=span_export,
+        counters=Counters(config.data_dir / "books.sqlite"),
+        board=Board.open(config.data_dir / "board"),
+    )
+    run_books(
+        BooksSettings(host=config.books_host, port=config.books_port),
+        books=books,
+        app=create_app(render_books(books)),
+        span_export=span_export,
+        stop=stop,
+    )
+
+
+if __name__ == "__main__":
+    main()
