@@ -12,18 +12,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import measures, profiler, streams
+from bench import books, measures, peers, profiler, streams
 from bench.candidates import Candidate
 from bench.contest import QUICK, Contest, Pace
 from bench.nginx import nginx
-from bench.processes import RIG_CPU, going_ahead
+from bench.processes import RIG_CPU, Failed, going_ahead
 from bench.relay import relay
 from bench.report import Report
 from bench.rig import CACHE, Door, Mock, Rig, build
 from bench.rows import Row, middle
 
 LOG_WIDTH = 170
-MEASURES = ("calls", "tls", "latency", "chunk-cpu", "chunk-rate", "memory")
+MEASURES = ("calls", "tls", "latency", "chunk-cpu", "chunk-rate", "memory", "books")
 Start = Callable[[Mock, Path, str], AbstractContextManager[Candidate]]
 CONTENDERS: dict[str, Start] = {"spanmeter": relay, "nginx": nginx}
 """Who can stand against nginx; nginx against itself shows what is noise."""
@@ -56,6 +56,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--contender", choices=sorted(CONTENDERS), default="spanmeter")
     parser.add_argument("--ahead", action="store_true", help="go before the machine's other work")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES)
+    parser.add_argument("--peers", nargs="+", choices=sorted(peers.PEERS), default=[])
     parser.add_argument("--streams", action="store_true", help="profile streams instead of calls")
     parser.add_argument("--seconds", type=float, default=5.0, help="of profile")
     return parser.parse_args()
@@ -87,8 +88,13 @@ def run(rig: Rig, arguments: argparse.Namespace) -> Report:
         pace = QUICK if arguments.quick else Pace()
         contest = Contest(rig, pace, direct, reference, ours)
         report = Report((reference.name, ours.name))
-        fresh = (partial(_fresh, nginx, rig, mock), partial(_fresh, contender, rig, mock))
-        _measure(contest, report, set(arguments.only), fresh=fresh)
+        for step in _steps(
+            contest, mock, contender, asked=set(arguments.only), others=arguments.peers
+        ):
+            try:
+                report.rows.extend(step())
+            except Failed as error:
+                report.remarks.append(str(error))
         report.remark_on(contest)
     return report
 
@@ -100,30 +106,38 @@ def _fresh(start: Start, rig: Rig, mock: Mock) -> AbstractContextManager[Candida
     return start(mock, rig.folder, f"fresh-{next(_fresh_number)}")
 
 
-def _measure(
-    contest: Contest, report: Report, asked: set[str], *, fresh: tuple[streams.Start, streams.Start]
-) -> None:
-    def add(rows: list[Row]) -> None:
-        report.rows.extend(rows)
-
-    add([measures.ceiling(contest)])
+def _steps(
+    contest: Contest, mock: Mock, contender: Start, *, asked: set[str], others: list[str]
+) -> Iterator[Callable[[], list[Row]]]:
+    """Yield what was asked for, in an order in which nothing has to be started twice."""
+    yield partial(measures.ceiling, contest)
     if asked & {"calls", "latency"}:
-        full = measures.closed_loop(contest)
-        add(full)
-        if "latency" in asked:
-            rates = (middle(full[0].reference), middle(full[0].ours))
-            by_name = dict(zip((one.name for one in contest.both), rates, strict=True))
-            add(measures.added_latency(contest, by_name))
+        yield partial(_calls_and_latency, contest, has_latency="latency" in asked)
     if "tls" in asked:
-        add(measures.closed_loop(contest, is_tls=True))
+        yield partial(measures.closed_loop, contest, is_tls=True)
     if "chunk-cpu" in asked:
-        add(streams.chunk_cost(contest))
+        yield partial(streams.chunk_cost, contest)
         if contest.pace is not QUICK:
-            add(streams.chunk_cost(contest, is_usage_asked=False))
+            yield partial(streams.chunk_cost, contest, is_usage_asked=False)
     if "chunk-rate" in asked:
-        add(streams.chunk_rate(contest))
+        yield partial(streams.chunk_rate, contest)
     if "memory" in asked:
-        add(streams.memory(contest, fresh))
+        starts = tuple(partial(_fresh, start, contest.rig, mock) for start in (nginx, contender))
+        yield partial(streams.memory, contest, starts)
+    if "books" in asked:
+        yield partial(books.receipt_cost, contest, mock)
+    for name in others:
+        yield partial(peers.against, contest, mock, name)
+
+
+def _calls_and_latency(contest: Contest, *, has_latency: bool) -> list[Row]:
+    """Measure the closed loop, and latency at half of what it found."""
+    rows = measures.closed_loop(contest)
+    if not has_latency:
+        return rows
+    sides = (middle(rows[0].reference), middle(rows[0].ours))
+    full_by_name = dict(zip((one.name for one in contest.both), sides, strict=True))
+    return rows + measures.added_latency(contest, full_by_name)
 
 
 main()

@@ -1,6 +1,5 @@
 """A contest: candidates that are up at once and take turns, round by round."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -17,6 +16,8 @@ class Pace:
     """How long and how often things are measured."""
 
     rounds: int = 7
+    again: int = 3
+    """Rounds that may be played more, in place of disturbed ones."""
     window_s: float = 3.0
     ceiling_rounds: int = 5
     ceiling_window_s: float = 1.2
@@ -82,11 +83,11 @@ class Contest:
     def rounds(self, one_round: Callable[[int], T | None]) -> list[T]:
         """Play one round that does not count, then as many as were asked for.
 
-        Rounds that others disturbed are played again, at most as many times more; of all the least
-        disturbed are kept. A round in which calls failed is left out for everybody.
+        Rounds that others disturbed are played again, within a limit; of all the least disturbed
+        are kept. A round in which calls failed is left out for everybody.
         """
         played: list[tuple[float, T]] = []
-        for number in range(2 * self.pace.rounds + 1):
+        for number in range(self.pace.rounds + self.pace.again + 1):
             self._disturbance = 0.0
             found = one_round(number)
             if number and found is not None:
@@ -105,13 +106,15 @@ class Contest:
             figures = turn(candidate)
         except Invalid as error:
             self.noise.failures.append(f"{candidate.name}: {error}")
-            print(f"bench: {candidate.name}: {error}", file=sys.stderr)
-            if candidate.spool is not None:
-                candidate.spool.take()
+            self._account(candidate, error.sent)
             return None
         self.noise.stolen.append(figures.stolen)
         self._disturbance = max(self._disturbance, figures.others_share)
-        if candidate.spool is not None:
-            self.sent += figures.sent
-            self.receipts += candidate.spool.settle(figures.sent)
+        self._account(candidate, figures.sent)
         return figures
+
+    def _account(self, candidate: Candidate, sent: int) -> None:
+        """Count the receipts of a turn, and empty the spool before it fills."""
+        if candidate.spool is not None:
+            self.sent += sent
+            self.receipts += candidate.spool.settle(sent)

@@ -56,7 +56,7 @@ def _limit_note(reference: list[Figures], ours: list[Figures]) -> str:
     return "core used " + " / ".join(f"{share:.0%}" for share in shares)
 
 
-def ceiling(contest: Contest) -> Row:
+def ceiling(contest: Contest) -> list[Row]:
     """Measure the rig itself: the load straight on the mock upstream."""
     window = contest.pace.window
     runs = contest.play(
@@ -64,7 +64,7 @@ def ceiling(contest: Contest) -> Row:
         [contest.direct],
     )
     rates = [figures.calls_per_s for figures in runs[contest.direct.name]]
-    return row("the rig's own ceiling, calls/s", ours=[], reference=rates, unit="1/s")
+    return [row("the rig's own ceiling, calls/s", ours=[], reference=rates, unit="1/s")]
 
 
 def added_latency(contest: Contest, full_by_name: dict[str, float]) -> list[Row]:

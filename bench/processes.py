@@ -38,6 +38,10 @@ def going_ahead() -> Iterator[None]:
             autogroup.write_text("0")
 
 
+class Failed(Exception):
+    """A process did not do what it was started for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """A process that runs, and where its output goes."""
@@ -55,10 +59,10 @@ class Started:
         """Tell whether it still runs."""
         return self.process.poll() is None
 
-    def complain(self, why: str) -> RuntimeError:
+    def complain(self, why: str) -> Failed:
         """Say what went wrong, with the end of the process's own output."""
         output = self.log.read_text(errors="replace")[-2000:]
-        return RuntimeError(f"{why} (exit status {self.process.poll()}); its output:\n{output}")
+        return Failed(f"{why} (exit status {self.process.poll()}); its output:\n{output}")
 
 
 def tree(pid: int) -> Iterator[int]:
@@ -67,6 +71,12 @@ def tree(pid: int) -> Iterator[int]:
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
             yield from tree(int(child))
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Add up the CPU time of processes: fields 14 and 15 of proc(5) stat."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
 
 def rss_bytes(pids: Sequence[int]) -> int:

@@ -91,7 +91,11 @@ class Mock:
 
 
 class Invalid(Exception):
-    """A run that measured nothing: calls failed in it."""
+    """A run that measured nothing: calls failed in it. `sent` calls were made all the same."""
+
+    def __init__(self, why: str, sent: int = 0) -> None:
+        super().__init__(why)
+        self.sent = sent
 
 
 def build() -> Path:
@@ -162,5 +166,6 @@ class Rig:
             raise Invalid(done.stderr.decode(errors="replace").strip())
         figures = msgspec.json.decode(done.stdout, type=Figures)
         if figures.errors:
-            raise Invalid(f"{figures.errors} of {figures.sent} failed: {figures.first_error}")
+            why = f"{figures.errors} of {figures.sent} failed: {figures.first_error}"
+            raise Invalid(why, figures.sent)
         return figures

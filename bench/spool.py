@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-RECEIPT = b'{"type":"receipt"'
-"""How a receipt's line begins."""
+RECEIPT = b'\n{"type":"receipt"'
+"""How a receipt's line begins; a segment's header is before the first. The line of an open call has
+a receipt too, inside."""
 FLUSH_S = 0.25
 FLUSH_LIMIT_S = 5.0
 
@@ -19,6 +20,10 @@ class SpoolFolder:
     def segments(self) -> list[Path]:
         """List the segments that are whole, oldest first."""
         return sorted(self.folder.rglob("*.ndjson"))
+
+    def count(self) -> int:
+        """Count the receipts that are there."""
+        return sum(segment.read_bytes().count(RECEIPT) for segment in self.segments())
 
     def take(self) -> int:
         """Count the receipts that are there, and delete their segments."""

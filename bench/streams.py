@@ -1,7 +1,7 @@
 """What is measured of streams: CPU a chunk, delays, the most chunks a second, and memory."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from bench.candidates import Candidate
@@ -109,7 +109,7 @@ def chunk_rate(contest: Contest) -> list[Row]:
             steps[candidate.name], rate = _climb(contest, candidate, steps[candidate.name])
             rates[candidate.name].append(rate)
     reference, ours = (rates[one.name] for one in contest.both)
-    top = max(steps.values()) == len(LADDER) - 1
+    top = [name for name, step in steps.items() if step == len(LADDER) - 1]
     return [
         row(
             f"chunks/s with p99 under {RELAY_LIMIT_MS} ms",
@@ -117,7 +117,7 @@ def chunk_rate(contest: Contest) -> list[Row]:
             reference=reference,
             unit="1/s",
             bar=CHUNK_RATE_BAR,
-            note="the rig's limit was reached" if top else "",
+            note=f"the rig's own limit: {', '.join(top)}" if top else "",
         )
     ]
 
@@ -157,7 +157,7 @@ def _chunks_in_time(contest: Contest, candidate: Candidate, streams: int) -> flo
     return figures.chunks_per_s
 
 
-def memory(contest: Contest, starts: tuple[Start, Start]) -> list[Row]:
+def memory(contest: Contest, starts: Sequence[Start]) -> list[Row]:
     """Measure memory an open stream, in processes that have only just begun."""
     found: tuple[list[float], list[float]] = ([], [])
     for _ in range(contest.pace.memory_rounds):

@@ -219,6 +219,28 @@ def _interrupt_at(count: int) -> Iterator[None]:
     raise _Interrupted
 
 
+def test_a_table_fits_a_terminal_of_eighty_columns(books: str) -> None:
+    shown = io.StringIO()
+
+    top_table.once(Console(file=shown, width=80, force_terminal=True, color_system=None), books)
+
+    assert "…" not in shown.getvalue()
+    assert "calls/s" in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "shown"), [(9_999, "9,999"), (12_345, "12.3k"), (10_000_000, "10.0M")]
+)
+def test_large_counts_are_shortened(tokens: int, shown: str) -> None:
+    text = io.StringIO()
+    labels = 'spanmeter_feature="a",spanmeter_token_class="input"'
+    reading = read(f"spanmeter_tokens_total{{{labels}}} {tokens}", at_s=0)
+
+    Console(file=text, width=120).print(top_table.view(reading, None))
+
+    assert shown in text.getvalue().split()
+
+
 def test_without_a_terminal_a_table_is_printed_again_and_again(books: str) -> None:
     shown = io.StringIO()
     sleeps = _interrupt_at(3)

@@ -34,7 +34,8 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """Which prices: `genai-prices <version>`, `config`, or `None` for a provider's own figure."""
     unpriced: str | None = None
     """Why `cost_nanos` is `None` although some usage is known: `unknown_model`, `unknown_provider`,
-    `no_token_price` (not sold by the token), `incomplete_usage` (input or output unknown)."""
+    `unknown_tier` (a service tier without a known price), `no_token_price` (not sold by the token),
+    `incomplete_usage` (input or output unknown)."""
 
     @property
     def total_nanos(self) -> int | None:

@@ -85,9 +85,7 @@ def serve(config: ConfigOption = None) -> None:
     """Run the gateway: relays, and the books behind them."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     loaded = load(find_file(config, os.environ, Path.cwd()), os.environ)
-    raise typer.Exit(
-        supervisor.serve(loaded, on_ready=lambda: next_steps.say(_console(), loaded))
-    )
+    raise typer.Exit(supervisor.serve(loaded, on_ready=lambda: next_steps.say(_console(), loaded)))
 
 
 @app.command()
@@ -138,7 +136,7 @@ def demo(
     ] = None,
 ) -> None:
     """Run the gateway against a pretend provider, with traffic, and show the live table."""
-    raise typer.Exit(run.demo(data_dir))
+    run.demo(_console(), data_dir)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Knows YAML and pydantic; knows nothing of upstreams, files or the environment.
 import difflib
 from collections.abc import Hashable, Iterable
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -38,11 +38,6 @@ class _Loader(yaml.SafeLoader):
     A date stays the text that it is: an Azure API version looks like one.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001 - the base class's signature
         seen: set[str] = set()
         for key_node, _ in node.value:
@@ -51,6 +46,12 @@ class _Loader(yaml.SafeLoader):
                 raise UnreadableYaml(f"line {line}: the key {key_node.value} comes twice")
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -64,12 +64,12 @@ def _look(url: str) -> top.Reading:
 
 def view(reading: top.Reading, before: top.Reading | None) -> RenderableType:
     """Lay out a reading: the features, their total, and what the numbers leave out."""
-    table = Table(box=box.SIMPLE_HEAD, show_footer=False, pad_edge=False)
-    table.add_column("feature", overflow="ellipsis", max_width=40)
-    for heading in ("calls", "calls/s", "errors", "error %", "tokens in", "tokens out"):
-        table.add_column(heading, justify="right")
-    table.add_column("cost USD", justify="right", style="green")
-    table.add_column("p95 s", justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("feature", overflow="ellipsis", no_wrap=True, min_width=12, max_width=40)
+    for heading in ("calls", "calls/s", "errors", "error %", "tok in", "tok out"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("cost USD", justify="right", style="green", no_wrap=True)
+    table.add_column("p95 s", justify="right", no_wrap=True)
     for row in top.rows(reading, before):
         table.add_row(*_cells(row))
     table.add_section()
@@ -84,11 +84,18 @@ def _cells(row: top.Row) -> tuple[str | Text, ...]:
         _known(row.calls_per_s, ".1f"),
         Text(f"{row.errors:,}", style="red" if row.errors else ""),
         _known(None if row.error_rate is None else row.error_rate * 100, ".1f"),
-        f"{row.input_tokens:,}",
-        f"{row.output_tokens:,}",
+        _short(row.input_tokens),
+        _short(row.output_tokens),
         f"{row.cost_usd:,.4f}",
         _known(row.p95_s, ".2f"),
     )
+
+
+def _short(count: int) -> str:
+    for unit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= unit * 10:
+            return f"{count / unit:,.1f}{letter}"
+    return f"{count:,}"
 
 
 def _known(number: float | None, form: str) -> str:

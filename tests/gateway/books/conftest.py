@@ -22,23 +22,19 @@ class Desk:
     def open(self, *, settles: bool = True, **settings: object) -> Books:
         """Start books; those that were open before are left as a crash leaves them."""
         self.leave()
+        self.registry = PlainRegistry()
         self.spans = PlainSpans(settles=settles)
         self.counters = Counters(self._counters_path)
         self._books = Books(
             self.spool,
             bill=flat_bill,
-            open_registry=PlainRegistry,
+            registry=self.registry,
             span_export=self.spans,
             counters=self.counters,
             board=self.board,
             **({"retry_interval_s": 0} | settings),
         )
         return self._books
-
-    @property
-    def registry(self) -> PlainRegistry:
-        """Give the registry that the books hold now."""
-        return self._books.registry
 
     def leave(self) -> None:
         """Let go of the counters, and of nothing else."""

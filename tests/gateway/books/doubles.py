@@ -28,17 +28,16 @@ class PlainRegistry:
         self._changed: set[tuple[str, tuple[str, ...]]] = set()
 
     def enter(self, receipt: Receipt, bill: Bill) -> None:
-        ended = {"outcome": receipt.outcome, "error": receipt.error_type or ""}
-        self.add("calls", ended, 1)
-        self.add("cost", {"feature": receipt.feature}, bill.total_nanos)
+        self.add("calls", (receipt.outcome, receipt.error_type or ""), 1)
+        self.add("cost", (receipt.feature,), bill.total_nanos)
         self.receipts.append(receipt)
 
-    def add(self, name: str, labels: Mapping[str, str], amount: int) -> None:
-        series = (name, tuple(labels.values()))
+    def add(self, name: str, labels: Sequence[str], amount: int) -> None:
+        series = (name, tuple(labels))
         self.totals[series] += amount
         self._changed.add(series)
 
-    def set_gauge(self, name: str, labels: Mapping[str, str], value: float) -> None:
+    def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
         self.gauges[name] = value
 
     def changed(self) -> list[SeriesRow]:
@@ -51,8 +50,10 @@ class PlainRegistry:
         self._changed.clear()
 
     def restore(self, rows: Iterable[SeriesRow]) -> None:
+        self._changed.clear()
+        self.totals.clear()
         for row in rows:
-            self.totals[row.metric, tuple(json.loads(row.labels))] += json.loads(row.values)
+            self.totals[row.metric, tuple(json.loads(row.labels))] = json.loads(row.values)
 
     def read(self) -> dict[str, int]:
         """Give every total as `name label label`."""
@@ -65,6 +66,7 @@ class PlainSpans:
     def __init__(self, *, settles: bool = True) -> None:
         self.offered: list[tuple[str, list[str]]] = []
         self.settles = settles
+        self.sent: Mapping[str, int] = {}
         self.closed = threading.Event()
         self._unsettled: list[str] = []
 
@@ -77,6 +79,9 @@ class PlainSpans:
             return []
         settled, self._unsettled = self._unsettled, []
         return settled
+
+    def counts(self) -> Mapping[str, int]:
+        return self.sent
 
     def close(self, timeout_s: float) -> None:
         self.settles = True

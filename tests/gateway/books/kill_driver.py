@@ -68,11 +68,12 @@ def lay_scene(folder: Path) -> None:
 
 def run_books(folder: Path) -> dict[str, object]:
     """Run books on a scene to the end, and say what they came to."""
+    registry = PlainRegistry()
     counters = Counters(folder / "books.sqlite")
     books = Books(
         folder / "spool",
         bill=flat_bill,
-        open_registry=PlainRegistry,
+        registry=registry,
         span_export=LoggedSpans(folder / "spans"),
         counters=counters,
         board=Board.open(folder / "board"),
@@ -84,8 +85,8 @@ def run_books(folder: Path) -> dict[str, object]:
     saved = counters.restore()
     books.close()
     return {
-        "totals": dict(sorted(books.registry.read().items())),
-        "saved": len(saved.rows) == len(books.registry.totals),
+        "totals": dict(sorted(registry.read().items())),
+        "saved": len(saved.rows) == len(registry.totals),
         "open": [row.call_id for row in saved.open_calls],
         "segments": saved.segments,
         "spans": sorted(set((folder / "spans").read_text().split())),

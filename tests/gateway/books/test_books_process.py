@@ -16,7 +16,7 @@ from tests.gateway.spool.receipts import open_line, receipt_line
 from tests.gateway.spool.segments import lay
 
 from spanmeter_gateway.board import Board
-from spanmeter_gateway.books.app import create_app, render_books
+from spanmeter_gateway.books.app import create_app, render_with
 from spanmeter_gateway.books.counters import Counters
 from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.books.process import BooksSettings, run_books
@@ -40,10 +40,11 @@ class Running:
         self.port = self._port.result(timeout=30)
 
     def _run(self) -> None:
+        registry = Registry()
         books = Books(
             self.spool,
             bill=flat_bill,
-            open_registry=Registry,
+            registry=registry,
             span_export=self.spans,
             counters=Counters(self.folder / "books.sqlite"),
             board=Board.create(self.folder / "board", workers=1),
@@ -51,7 +52,7 @@ class Running:
         run_books(
             BooksSettings(port=0, poll_interval_s=0.01),
             books=books,
-            app=create_app(render_books(books)),
+            app=create_app(render_with(registry, books.lock)),
             span_export=self.spans,
             stop=self.stop,
             announce=self._port.set_result,
@@ -142,10 +143,11 @@ def test_stopping_enters_what_is_left_and_closes_the_spans(tmp_path: Path) -> No
 
 def test_a_taken_port_is_an_error_before_anything_is_entered(tmp_path: Path) -> None:
     lay(tmp_path, [receipt_line("a1")])
+    registry = Registry()
     books = Books(
         tmp_path,
         bill=flat_bill,
-        open_registry=Registry,
+        registry=registry,
         span_export=PlainSpans(),
         counters=Counters(tmp_path / "books.sqlite"),
         board=Board.create(tmp_path / "board", workers=1),
@@ -154,7 +156,7 @@ def test_a_taken_port_is_an_error_before_anything_is_entered(tmp_path: Path) -> 
         run_books(
             BooksSettings(port=taken.getsockname()[1]),
             books=books,
-            app=create_app(render_books(books)),
+            app=create_app(render_with(registry, books.lock)),
             span_export=PlainSpans(),
             stop=threading.Event(),
         )
@@ -168,7 +170,7 @@ def test_a_signal_that_sets_stop_ends_the_process_in_order(tmp_path: Path) -> No
 import pathlib, signal, sys, threading
 from tests.gateway.books.doubles import PlainSpans, flat_bill
 from spanmeter_gateway.board import Board
-from spanmeter_gateway.books.app import create_app, render_books
+from spanmeter_gateway.books.app import create_app, render_with
 from spanmeter_gateway.books.counters import Counters
 from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.books.process import BooksSettings, run_books
@@ -176,10 +178,10 @@ from spanmeter_gateway.telemetry.registry import Registry
 folder = pathlib.Path(sys.argv[1])
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
-spans = PlainSpans()
-books = Books(folder / "spool", bill=flat_bill, open_registry=Registry, span_export=spans,
+spans, registry = PlainSpans(), Registry()
+books = Books(folder / "spool", bill=flat_bill, registry=registry, span_export=spans,
               counters=Counters(folder / "books.sqlite"), board=Board.create(folder / "board", 1))
-run_books(BooksSettings(port=0), books=books, app=create_app(render_books(books)),
+run_books(BooksSettings(port=0), books=books, app=create_app(render_with(registry, books.lock)),
           span_export=spans, stop=stop, announce=lambda port: print(port, flush=True))
 print("ended", spans.call_ids())
 """

@@ -18,6 +18,7 @@ from spanmeter_gateway.spool.append import SpoolWriter
 ONE_CALL = {
     "calls ok ": 1,
     "cost checkout": 7,
+    "spanmeter_receipts_entered_total": 1,
     "spanmeter_segments_total entered": 1,
 }
 
@@ -47,6 +48,7 @@ def test_counters_go_on_where_they_were_after_a_restart(desk: Desk) -> None:
     assert desk.registry.read() == {
         "calls ok ": 3,
         "cost checkout": 21,
+        "spanmeter_receipts_entered_total": 3,
         "spanmeter_segments_total entered": 2,
     }
 
@@ -164,7 +166,9 @@ def test_calls_of_a_dead_relay_end_once_as_lost_when_all_of_its_segments_are_ent
     assert desk.registry.read() == {
         "calls ok ": 1,
         "calls gateway_error relay_lost": 2,
+        "spanmeter_relay_lost_calls_total": 2,
         "cost checkout": 21,
+        "spanmeter_receipts_entered_total": 3,
         "spanmeter_segments_total entered": 3,
     }
     assert desk.spans.call_ids() == ["b2", "a1", "c3"]
@@ -213,7 +217,7 @@ def test_calls_of_a_living_relay_stay_open(desk: Desk) -> None:
     desk.work()
 
     assert while_alive == {"spanmeter_segments_total entered": 1}
-    assert desk.registry.read()["calls gateway_error relay_lost"] == 1
+    assert desk.registry.read()["spanmeter_relay_lost_calls_total"] == 1
     assert desk.files() == []
 
 
@@ -352,6 +356,25 @@ def test_a_new_board_starts_from_zero(desk: Desk, tmp_path: Path) -> None:
     desk.work()
 
     assert desk.registry.read() == {"spanmeter_receipts_dropped_total spool_full": 8}
+
+
+def test_the_growth_of_span_counts_is_entered_once_although_a_commit_fails(desk: Desk) -> None:
+    books = desk.open()
+    desk.spans.sent = {"sent": 4, "dropped": 0}
+    desk.work()
+    desk.spans.sent = {"sent": 9, "dropped": 1}
+    with unwritable_disk():
+        books.enter_ready()
+
+    desk.work()
+    after_failure = desk.registry.read()
+    desk.open()  # the counts of a new process begin at 0
+    desk.spans.sent = {"sent": 2, "dropped": 0}
+    desk.work()
+
+    counted = {"spanmeter_spans_total dropped": 1, "spanmeter_books_commit_failures_total": 1}
+    assert after_failure == counted | {"spanmeter_spans_total sent": 9}
+    assert desk.registry.read() == counted | {"spanmeter_spans_total sent": 11}
 
 
 def test_calls_in_flight_are_shown_as_they_are(desk: Desk) -> None:

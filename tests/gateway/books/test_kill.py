@@ -16,6 +16,8 @@ WHOLE = {
         "calls ok ": 8,
         "cost checkout": 70,
         "spanmeter_receipts_dropped_total spool_full": 3,
+        "spanmeter_receipts_entered_total": 10,
+        "spanmeter_relay_lost_calls_total": 2,
         "spanmeter_segments_total entered": 9,
         "spanmeter_segments_total parked": 1,
         "spanmeter_segments_total quarantined": 1,

@@ -1,6 +1,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 from tests.gateway.metering.receipts import receipt
 
 from spanmeter.usage import Usage
@@ -261,12 +262,24 @@ def test_unpriced_service_tier_costs_the_standard_price(tier: str | None) -> Non
     assert bill.total_nanos == GPT_4O_MINI_NANOS
 
 
-def test_provider_that_shares_prices_does_not_share_those_of_service_tiers() -> None:
-    bill = PriceBook().bill(
-        receipt("azure.ai.openai", "gpt-4o-mini", USED, service_tier="priority")
-    )
+@pytest.mark.parametrize(
+    ("provider", "model", "tier"),
+    [
+        pytest.param("azure.ai.openai", "gpt-4o-mini", "priority", id="borrowed prices"),
+        pytest.param("gcp.gemini", "gemini-2.5-flash", "flex", id="not in the list"),
+        pytest.param("anthropic", "claude-haiku-4-5", "priority", id="paid by commitment"),
+    ],
+)
+def test_tier_whose_price_is_unknown_has_no_cost(provider: str, model: str, tier: str) -> None:
+    bill = PriceBook().bill(receipt(provider, model, USED, service_tier=tier))
 
-    assert bill.total_nanos == GPT_4O_MINI_NANOS
+    assert bill == Bill(tokens=USED_TOKENS, unpriced="unknown_tier")
+
+
+def test_groq_flex_costs_the_standard_price() -> None:
+    bill = PriceBook().bill(receipt("groq", "llama-3.1-8b-instant", USED, service_tier="flex"))
+
+    assert bill.total_nanos == 1000 * 50 + 100 * 80
 
 
 def test_batch_costs_half() -> None:

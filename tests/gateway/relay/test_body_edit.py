@@ -64,6 +64,7 @@ def test_a_body_of_more_than_1024_members_is_left_alone() -> None:
 
     assert without_member(body + b"}", "tags") == b'{"a":1' + b',"a":1' * 1022 + b"}"
     assert without_member(body + b',"b":2}', "tags") == body + b',"b":2}'
+    assert without_member(body + b',"\xff":2}', "tags") == body + b',"\xff":2}'
 
 
 @pytest.mark.parametrize(

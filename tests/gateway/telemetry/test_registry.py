@@ -204,6 +204,13 @@ def test_cached_and_reasoning_tokens_have_counters_of_their_own():
     assert [numbers for _, numbers in _series(registry, names.REASONING_TOKENS)] == [[5]]
 
 
+def test_a_total_that_was_not_reported_is_not_counted_as_zero():
+    registry = _entered((a_receipt(usage=Usage(reasoning_tokens=5)), NO_BILL))
+
+    for metric in (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.OPERATION_INPUT):
+        assert _series(registry, metric) == []
+
+
 def test_a_denied_call_is_counted_with_the_model_it_asked_for():
     registry = _entered((a_denial(), NO_BILL))
 
@@ -334,6 +341,7 @@ def test_what_this_configuration_does_not_have_is_left_out():
     registry = Registry(())
     rows = [
         SeriesRow("spanmeter_gone_total", "[]", "[1]", 1),
+        SeriesRow("spanmeter_receipts_entered_total", "[]", "[1,2]", 1),
         SeriesRow("spanmeter_passthrough_total", '["spanmeter.tag.env","prod"]', "[1]", 1),
         SeriesRow("spanmeter_call_duration_seconds", '["spanmeter.feature","f"]', "[5,1,2]", 1),
     ]

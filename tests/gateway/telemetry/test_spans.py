@@ -129,7 +129,7 @@ def test_dropped_tags_are_an_event_of_the_server_span():
     ],
 )
 def test_the_server_span_fails_only_by_the_fault_of_gateway_or_provider(
-    outcome: str, status: int | None, is_error: bool
+    outcome: str, status: int | None, *, is_error: bool
 ):
     server = _spans(a_denial(outcome=outcome, http_status=status), NO_BILL)[0]
 
@@ -195,6 +195,7 @@ def test_parameters_have_the_types_of_the_conventions():
     sent = {
         "max_tokens": 10, "temperature": 1, "top_k": 5.0, "choice_count": 1, "seed": 2**63,
         "service_tier": "auto", "encoding_format": "float", "stop": "x", "top_p": "high",
+        "frequency_penalty": True,
     }  # fmt: skip
 
     _, client = _spans(a_receipt(parameters=sent))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanmeter.dialects.dialect import RequestFacts
@@ -22,7 +22,11 @@ GEMINI_EMBED = "/v1beta/models/gemini-embedding-001:embedContent"
 PATHS = [CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, GEMINI, GEMINI_STREAM, GEMINI_EMBED]
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
@@ -293,12 +297,14 @@ def test_nesting_beyond_all_reason_is_refused() -> None:
         describe_bytes(b'{"messages":' + b"[" * 100_000)
 
 
+@settings(deadline=None)
 @given(path=st.sampled_from(PATHS), body=st.binary())
 def test_junk_is_refused_and_nothing_else_is_raised(path: str, body: bytes) -> None:
     with pytest.raises(UnreadableBody):
         describe_bytes(b"\x00" + body, path)
 
 
+@settings(deadline=None)
 @given(
     path=st.sampled_from(PATHS),
     body=st.dictionaries(

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanmeter.dialects import sse
@@ -48,21 +48,25 @@ def test_only_one_blank_before_a_value_is_dropped() -> None:
     assert read([b"data:  x\n\n"]) == [Event(b"", b" x")]
 
 
+@settings(deadline=None)
 @given(stream=STREAMS, places=PLACES)
 def test_any_split_gives_the_same_events(stream: bytes, places: list[int]) -> None:
     assert read(cut(stream, places)) == read([stream])
 
 
+@settings(deadline=None)
 @given(stream=STREAMS)
 def test_bytewise_gives_the_same_events(stream: bytes) -> None:
     assert read([stream[at : at + 1] for at in range(len(stream))]) == read([stream])
 
 
+@settings(deadline=None)
 @given(stream=st.binary(), places=PLACES)
 def test_junk_gives_the_same_events_in_any_split(stream: bytes, places: list[int]) -> None:
     assert read(cut(stream, places)) == read([stream])
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.from_regex(rb"[a-z]{1,9}", fullmatch=True)), places=PLACES)
 def test_every_event_that_was_sent_arrives(values: list[bytes], places: list[int]) -> None:
     stream = b"".join(b"data: " + value + b"\r\n\r\n" for value in values)

@@ -1,12 +1,12 @@
 """The books' own HTTP surface: what Prometheus scrapes, and whether the books are up."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 
-from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.telemetry.exposition import print_text
 from spanmeter_gateway.telemetry.registry import Registry
 
@@ -14,12 +14,12 @@ Render = Callable[[str | None], tuple[bytes, str]]
 """Print the registry for an `Accept` header: the body and its content type."""
 
 
-def render_books(books: Books[Registry]) -> Render:
-    """Print the registry as it was committed last; the lock is not held while text is made."""
+def render_with(registry: Registry, lock: AbstractContextManager[object]) -> Render:
+    """Print the registry as it was committed last; the books' lock is not held while printing."""
 
     def render(accept: str | None) -> tuple[bytes, str]:
-        with books.lock:
-            families, gauges = books.registry.collect(), books.registry.gauges()
+        with lock:
+            families, gauges = registry.collect(), registry.gauges()
         return print_text(families, gauges, accept)
 
     return render

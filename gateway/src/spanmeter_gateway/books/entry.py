@@ -14,14 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.books.counters import Batch, Counters, CountersUnavailable
 from spanmeter_gateway.books.lost import OpenCalls, lost_name, write_lost
 from spanmeter_gateway.books.page import Page, read_page
 from spanmeter_gateway.books.ports import BillReceipt, Registry, SpanExport
-from spanmeter_gateway.books.totals import BoardTotals
+from spanmeter_gateway.books.totals import BoardTotals, SpanTotals
 from spanmeter_gateway.spool.read import (
     PARKED,
     QUARANTINE,
@@ -33,10 +32,8 @@ from spanmeter_gateway.spool.read import (
     move_aside,
     release_parked,
 )
-from spanmeter_gateway.spool.segment import ALIVE, READY, Writer
+from spanmeter_gateway.spool.segment import ALIVE, LOST_SEQUENCE, READY, Writer
 from spanmeter_gateway.telemetry import names
-
-R = TypeVar("R", bound=Registry)
 
 _WARN_INTERVAL_S = 60.0
 _ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
@@ -44,11 +41,11 @@ _ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
 _log = logging.getLogger(__name__)
 
 
-class Books(Generic[R]):
-    """Enter segments until none is left. Used by one thread, but for `lock` and `registry`.
+class Books:
+    """Enter segments until none is left. Used by one thread, but for `lock`.
 
-    `lock` is held while the registry differs from what is committed: who prints it holds the lock
-    too and asks for `registry` anew, so that nothing is ever printed that a crash could take back.
+    `lock` is held while the registry differs from what is committed: who prints the registry holds
+    it too, so that nothing is ever printed that a crash could take back.
     """
 
     def __init__(
@@ -56,7 +53,7 @@ class Books(Generic[R]):
         folder: Path,
         *,
         bill: BillReceipt,
-        open_registry: Callable[[], R],
+        registry: Registry,
         span_export: SpanExport,
         counters: Counters,
         board: Board,
@@ -70,7 +67,7 @@ class Books(Generic[R]):
         self.lock = lock or threading.Lock()
         self._folder = folder
         self._bill = bill
-        self._open_registry = open_registry
+        self._registry = registry
         self._span_export = span_export
         self._counters = counters
         self._clock_ns = clock_ns
@@ -80,11 +77,11 @@ class Books(Generic[R]):
         folder.mkdir(parents=True, exist_ok=True)
         release_parked(folder)
         saved = counters.restore()
-        self.registry = open_registry()
-        self.registry.restore(saved.rows)
+        registry.restore(saved.rows)
         self._recorded = saved.segments
         self._open_calls = OpenCalls(saved.open_calls)
         self._totals = BoardTotals(board, saved.marks)
+        self._span_totals = SpanTotals(span_export)
         self._queue: deque[Segment] = deque()
         self._offered: set[str] = set()
         self._settled: set[str] = set()
@@ -108,8 +105,8 @@ class Books(Generic[R]):
         pages = self._read_batch()
         with self.lock:
             is_entered = self._enter(pages)
-            self.registry.set_gauge(names.BOOKS_LAG.prometheus_name, {}, lag_s)
-            self._totals.show(self.registry)
+            self._registry.set_gauge(names.BOOKS_LAG.prometheus_name, (), lag_s)
+            self._totals.show(self._registry)
         if not is_entered:
             self._queue.extendleft(page.segment for page in reversed(pages))
             return 0
@@ -118,8 +115,10 @@ class Books(Generic[R]):
         return len(pages)
 
     def close(self) -> None:
-        """Delete what was settled meanwhile, and release the counters."""
+        """Delete what was settled meanwhile, commit the last totals and release the counters."""
         self._sweep()
+        with self.lock:
+            self._enter(())
         self._counters.close()
 
     def _survey(self) -> None:
@@ -201,8 +200,9 @@ class Books(Generic[R]):
             # A segment that was parked by an older version is new to us.
             if self._recorded.get(page.name) != page.result:
                 self._enter_page(page, batch)
-        batch.marks = self._totals.enter(self.registry)
-        batch.rows = self.registry.changed()
+        batch.marks = self._totals.enter(self._registry)
+        self._span_totals.enter(self._registry)
+        batch.rows = self._registry.changed()
         if batch.is_empty():
             return True
         try:
@@ -217,22 +217,27 @@ class Books(Generic[R]):
         return True
 
     def _enter_page(self, page: Page, batch: Batch) -> None:
+        add = self._registry.add
         batch.entered[page.name] = page.result
-        labels = {names.RESULT: page.result}
-        self.registry.add(names.SEGMENTS.prometheus_name, labels, 1)
+        add(names.SEGMENTS.prometheus_name, (page.result,), 1)
         self._open_calls.note(batch, page.segment.name, page.opened)
         for receipt, bill in page.entries:
-            self.registry.enter(receipt, bill)
+            self._registry.enter(receipt, bill)
             self._open_calls.end(batch, receipt.call_id)
+        if page.entries:
+            add(names.RECEIPTS_ENTERED.prometheus_name, (), len(page.entries))
+        if page.segment.name.sequence == LOST_SEQUENCE:
+            add(names.RELAY_LOST.prometheus_name, (), len(page.entries))
 
     def _apply(self, batch: Batch) -> None:
-        self.registry.mark_saved()
+        self._registry.mark_saved()
         self._recorded.update(batch.entered)
         for name in batch.forgotten:
             del self._recorded[name]
         self._forgotten = []
         self._open_calls.apply(batch)
         self._totals.apply(batch.marks)
+        self._span_totals.apply()
         self._failures = 0
 
     def _rebuild(self) -> bool:
@@ -242,10 +247,8 @@ class Books(Generic[R]):
             saved = self._counters.restore()
         except CountersUnavailable:
             return False
-        # A new one, because what was not committed may be anywhere in the old one.
-        self.registry = self._open_registry()
-        self.registry.restore(saved.rows)
-        self.registry.add(names.COMMIT_FAILURES.prometheus_name, {}, self._failures)
+        self._registry.restore(saved.rows)
+        self._registry.add(names.COMMIT_FAILURES.prometheus_name, (), self._failures)
         self._is_stale = False
         return True
 

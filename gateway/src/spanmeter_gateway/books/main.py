@@ -9,10 +9,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spanmeter_gateway.board import Board
-from spanmeter_gateway.books.app import create_app, render_books
+from spanmeter_gateway.books.app import create_app, render_with
 from spanmeter_gateway.books.counters import Counters
 from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.books.ports import Entry, SpanExport
@@ -38,6 +38,10 @@ class NoSpans:
         """Name the segments since the last call."""
         settled, self._settled = self._settled, []
         return settled
+
+    def counts(self) -> Mapping[str, int]:
+        """Count nothing."""
+        return {}
 
     def close(self, _timeout_s: float) -> None:
         """Do nothing: nothing is left."""
@@ -65,10 +69,11 @@ def run(config: Config, stop: threading.Event) -> None:
     span_export: SpanExport = (
         span_export_from_env(os.environ, url_scheme="https" if config.tls else "http") or NoSpans()
     )
+    registry = Registry(config.tag_labels)
     books = Books(
         config.data_dir / "spool",
         bill=PriceBook(config.prices).bill,
-        open_registry=lambda: Registry(config.tag_labels),
+        registry=registry,
         span_export=span_export,
         counters=Counters(config.data_dir / "books.sqlite"),
         board=Board.open(config.data_dir / "board"),
@@ -76,7 +81,7 @@ def run(config: Config, stop: threading.Event) -> None:
     run_books(
         BooksSettings(host=config.books_host, port=config.books_port),
         books=books,
-        app=create_app(render_books(books)),
+        app=create_app(render_with(registry, books.lock)),
         span_export=span_export,
         stop=stop,
     )

@@ -19,10 +19,10 @@ class Registry(Protocol):
     def enter(self, receipt: Receipt, bill: Bill) -> None:
         """Count one receipt in every metric that it concerns."""
 
-    def add(self, name: str, labels: Mapping[str, str], amount: int) -> None:
-        """Count in one of the books' own counters, by its Prometheus name."""
+    def add(self, name: str, labels: Sequence[str], amount: int) -> None:
+        """Count in one of the books' own counters, by its Prometheus name and label values."""
 
-    def set_gauge(self, name: str, labels: Mapping[str, str], value: float) -> None:
+    def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
         """Set a gauge, by its Prometheus name; gauges are not saved."""
 
     def changed(self) -> list[SeriesRow]:
@@ -32,7 +32,11 @@ class Registry(Protocol):
         """Take note that everything `changed` gave is saved."""
 
     def restore(self, rows: Iterable[SeriesRow]) -> None:
-        """Take up what was saved; called once, before anything else."""
+        """Replace every series by what was saved.
+
+        Called at the start, and again when a commit failed: then everything that was entered since
+        the last `mark_saved` is gone, series that are not among `rows` included.
+        """
 
 
 class SpanExport(Protocol):
@@ -44,5 +48,8 @@ class SpanExport(Protocol):
     def settled(self) -> list[str]:
         """Name the offered segments that are finished since the last call: sent, or given up."""
 
+    def counts(self) -> Mapping[str, int]:
+        """Count the spans since the start by result: `sent`, `dropped`, `failed`."""
+
     def close(self, timeout_s: float) -> None:
-        """Send what is left within the time, then give up; everything offered is settled."""
+        """Send what is left within the time; the rest stays unsettled, for the next start."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import uvicorn
 from fastapi import FastAPI
 
-from spanmeter_gateway.books.entry import Books, R
+from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.books.ports import SpanExport
 
 
@@ -40,7 +40,7 @@ class Stop(Protocol):
 def run_books(
     settings: BooksSettings,
     *,
-    books: Books[R],
+    books: Books,
     app: FastAPI,
     span_export: SpanExport,
     stop: Stop,
@@ -77,7 +77,7 @@ def run_books(
             serving.join()
 
 
-def _drain(books: Books[R], timeout_s: float) -> None:
+def _drain(books: Books, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while books.enter_ready() and time.monotonic() < deadline:
         pass

@@ -1,10 +1,10 @@
-"""The board's totals in the registry: what relays dropped, and what they have in hand."""
+"""Totals that others keep, in the registry: the relays' on the board, and the span export's."""
 
 from collections.abc import Mapping
 
 from spanmeter_gateway.board import DROPPED_FIELDS, Board, Field
 from spanmeter_gateway.books.counters import MarkKey
-from spanmeter_gateway.books.ports import Registry
+from spanmeter_gateway.books.ports import Registry, SpanExport
 from spanmeter_gateway.telemetry import names
 
 
@@ -24,8 +24,7 @@ class BoardTotals:
                 total = self._board.column(worker).get(field)
                 growth = total - self._marks.get(key, 0)
                 if growth > 0:
-                    labels = {names.REASON: reason}
-                    registry.add(names.RECEIPTS_DROPPED.prometheus_name, labels, growth)
+                    registry.add(names.RECEIPTS_DROPPED.prometheus_name, (reason,), growth)
                     grown[key] = total
         return grown
 
@@ -36,4 +35,25 @@ class BoardTotals:
     def show(self, registry: Registry) -> None:
         """Set the gauges."""
         in_flight = self._board.total(Field.CALLS_IN_FLIGHT)
-        registry.set_gauge(names.CALLS_IN_FLIGHT.prometheus_name, {}, in_flight)
+        registry.set_gauge(names.CALLS_IN_FLIGHT.prometheus_name, (), in_flight)
+
+
+class SpanTotals:
+    """Enter what the span export counted since the last commit; it starts from 0 with us."""
+
+    def __init__(self, span_export: SpanExport) -> None:
+        self._span_export = span_export
+        self._committed: Mapping[str, int] = {}
+        self._entered: Mapping[str, int] = {}
+
+    def enter(self, registry: Registry) -> None:
+        """Count the growth of each total."""
+        self._entered = self._span_export.counts()
+        for result, total in self._entered.items():
+            growth = total - self._committed.get(result, 0)
+            if growth:
+                registry.add(names.SPANS.prometheus_name, (result,), growth)
+
+    def apply(self) -> None:
+        """Take over what was committed."""
+        self._committed = self._entered

@@ -27,10 +27,9 @@ STOP_TIMEOUT_S = 20.0
 DRAIN_S = 5.0
 
 
-def demo(data_dir: Path | None) -> int:
-    """Show the gateway at work until interrupted; the exit status."""
+def demo(console: Console, data_dir: Path | None) -> None:
+    """Show the gateway at work until interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(highlight=False)
     with suppress(KeyboardInterrupt), ExitStack() as running:
         folder = data_dir or Path(running.enter_context(tempfile.TemporaryDirectory()))
         config = demo_config(folder, running.enter_context(_provider()))
@@ -45,7 +44,6 @@ def demo(data_dir: Path | None) -> int:
         )
         _wait_for(f"{config.books_url}/metrics")
         top_table.follow(console, config.books_url)
-    return 0
 
 
 def demo_config(folder: Path, provider_url: str) -> Config:

@@ -15,7 +15,13 @@ from importlib.metadata import version
 from typing import Final, NamedTuple
 
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, TieredPrices, TimeOfDateConstraint
+from genai_prices.types import (
+    ModelInfo,
+    ModelPrice,
+    PriceVariant,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
 
 from spanmeter_gateway.bill import Bill, ClassAmount
 from spanmeter_gateway.metering.classes import divide
@@ -27,7 +33,12 @@ from spanmeter_gateway.metering.corrections import (
     Tiered,
 )
 from spanmeter_gateway.metering.overrides import Overrides, PriceOverride
-from spanmeter_gateway.metering.providers import LIST_IDS, PREFIXED, SHORT_ANSWERS
+from spanmeter_gateway.metering.providers import (
+    LIST_IDS,
+    PREFIXED,
+    SHORT_ANSWERS,
+    TIERS_WITHOUT_SURCHARGE,
+)
 from spanmeter_gateway.metering.rates import Rates, complete, costs
 from spanmeter_gateway.receipt import Receipt
 
@@ -47,7 +58,7 @@ _TIERS: Final = {
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
 }
-"""Service tiers, as answers name them, that the list prices apart from its standard price."""
+"""Service tiers that do not cost the standard price: the answer's word for it, and the list's."""
 
 _FIELDS: Final = {
     "input_mtok": "input",
@@ -120,7 +131,8 @@ class PriceBook:
         """Divide a call's usage into classes and cost them; never raises.
 
         A cost that the provider reported wins over any price. `unpriced` is `unknown_provider`,
-        `unknown_model`, `no_token_price` (listed, but not by the token) or `incomplete_usage`.
+        `unknown_model`, `unknown_tier` (a service tier that is not billed at the standard price),
+        `no_token_price` (listed, but not by the token) or `incomplete_usage`.
         """
         reported = None if receipt.reported_cost_usd is None else _reported_nanos(receipt)
         usage = receipt.usage
@@ -179,11 +191,14 @@ class PriceBook:
             return "unknown_provider"
         if list_id in SHORT_ANSWERS and sent and sent.startswith(answered or ""):
             models.reverse()
-        for model in models:
-            listed = _find(list_id, model)
-            if listed is not None:
-                return _list_tariff(listed, _TIERS.get(tier) if tier else None)
-        return "unknown_model"
+        listed = next(filter(None, (_find(list_id, model) for model in models)), None)
+        if listed is None:
+            return "unknown_model"
+        if tier is None or (listed.list_id, tier) in TIERS_WITHOUT_SURCHARGE:
+            return _list_tariff(listed, None)
+        if not _variants(listed, tier):
+            return "unknown_tier"
+        return _list_tariff(listed, tier)
 
 
 _PROVIDERS: Final = {provider.id: provider for provider in get_snapshot().providers}
@@ -208,10 +223,16 @@ def _find(list_id: str, model: str) -> Listed | None:
     return None
 
 
-def _list_tariff(listed: Listed, context: Mapping[str, str] | None) -> Tariff:
-    """Make the tariff; a provider that shares prices does not share those of service tiers."""
-    context = context if listed.is_own else None
+def _variants(listed: Listed, tier: str) -> list[PriceVariant]:
+    """List a tier's prices; a provider that shares another's prices does not share those."""
+    context = _TIERS[tier]
+    variants = listed.record.price_variants or () if listed.is_own else ()
+    return [variant for variant in variants if variant.when.items() <= context.items()]
+
+
+def _list_tariff(listed: Listed, tier: str | None) -> Tariff:
     is_weekday_priced = (listed.list_id, listed.record.id) in WEEKDAY_PEAKS
+    context = None if tier is None else _TIERS[tier]
 
     def at(at_ns: int) -> Bands:
         time = datetime.fromtimestamp(min(max(at_ns // 1_000_000_000, 0), _LAST_SECOND), UTC)
@@ -219,19 +240,15 @@ def _list_tariff(listed: Listed, context: Mapping[str, str] | None) -> Tariff:
             time = time.replace(hour=12)  # between the peaks
         return _bands(listed, listed.record.get_prices(time, context))
 
-    return Tariff(LIST_VERSION, at, _grain_ns(listed.record, context))
+    return Tariff(LIST_VERSION, at, _grain_ns(listed, tier))
 
 
-def _grain_ns(record: ModelInfo, context: Mapping[str, str] | None) -> int | None:
+def _grain_ns(listed: Listed, tier: str | None) -> int | None:
     """Say how often the prices may change: never, at midnight UTC, or at any minute."""
-    conditional = [] if isinstance(record.prices, ModelPrice) else record.prices
-    variants = [
-        variant
-        for variant in record.price_variants or ()
-        if context and variant.when.items() <= context.items()
-    ]
-    constraints = [entry.constraint for entry in conditional]
-    constraints += [variant.constraint for variant in variants]
+    standard = listed.record.prices
+    constraints = [] if isinstance(standard, ModelPrice) else [one.constraint for one in standard]
+    if tier is not None:
+        constraints += [variant.constraint for variant in _variants(listed, tier)]
     if not any(constraints):
         return None
     on_dates = not any(isinstance(constraint, TimeOfDateConstraint) for constraint in constraints)

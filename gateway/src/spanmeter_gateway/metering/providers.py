@@ -36,3 +36,6 @@ PREFIXED: Final = "litellm"
 SHORT_ANSWERS: Final = frozenset({"x-ai"})
 """Where the answer may name less than what is billed: xAI answers `grok-3-mini` to the dearer
 `grok-3-mini-fast` (https://docs.x.ai/docs/models), so the longer name of the two counts."""
+
+TIERS_WITHOUT_SURCHARGE: Final = frozenset({("groq", "flex")})
+"""(list id, service tier) pairs at the standard price: https://console.groq.com/docs/flex-processing"""

@@ -29,9 +29,21 @@ class _Name:
         self.text = text
 
 
-_VALUE_BY_NAME = msgspec.json.Decoder(
-    dict[_Name, msgspec.Raw], dec_hook=lambda _, text: _Name(text)
-)
+class _TooManyMembers(Exception):
+    """Stop reading an object that is longer than what is edited."""
+
+
+class _Naming:
+    """Name one object's members, as many as are edited."""
+
+    def __init__(self) -> None:
+        self.named = 0
+
+    def __call__(self, _: type, text: str) -> _Name:
+        self.named += 1
+        if self.named > _MAX_MEMBERS:
+            raise _TooManyMembers
+        return _Name(text)
 
 
 class _Member(NamedTuple):
@@ -98,10 +110,9 @@ def _with_front(body: bytes, name: str, json_value: bytes) -> bytes:
 def _members(body: bytes) -> list[_Member]:
     if (opening := _OPENING.match(body)) is None:
         return []
-    value_by_name = _read(body[opening.start(1) :])
     members = []
     end = opening.end()
-    for name, value in value_by_name.items() if len(value_by_name) <= _MAX_MEMBERS else ():
+    for name, value in _read(body[opening.start(1) :]).items():
         key = _KEY.match(body, end)
         assert key is not None, "msgspec read a member here"
         end = key.end() + len(memoryview(value))
@@ -110,11 +121,11 @@ def _members(body: bytes) -> list[_Member]:
 
 
 def _read(json_object: bytes) -> dict[_Name, msgspec.Raw]:
-    """Read an object's members in order. One nested beyond what can be read counts as empty."""
+    """Read an object's members in order; none of an object too long or too deep to be edited."""
     try:
-        return _VALUE_BY_NAME.decode(json_object)
+        return msgspec.json.decode(json_object, type=dict[_Name, msgspec.Raw], dec_hook=_Naming())
     except UnicodeDecodeError:
         # Where msgspec skips a name it does not ask whether it is UTF-8, so the body got here.
-        return _VALUE_BY_NAME.decode(json_object.translate(_ASCII))
-    except RecursionError:
+        return _read(json_object.translate(_ASCII))
+    except (_TooManyMembers, RecursionError):
         return {}

@@ -385,8 +385,7 @@ class Call:
         """Write the `open` line: what books enter should this relay die."""
         if self._is_over:
             return None
-        if self._account.facts is None:
-            journey.attribute_rejected(self._account, self._relay.rules, head=self._head)
+        journey.attribute_undecided(self._account, self._relay.rules, head=self._head)
         return self._account.as_open(self._relay.listen)
 
     def abandon(self) -> None:
@@ -409,8 +408,6 @@ class Call:
         account = self._account
         if not is_read:
             self._keep_alive = False
-            if account.facts is None:
-                journey.attribute_rejected(account, self._relay.rules, head=self._head)
         family = account.dialect.family if account.dialect is not None else "openai"
         account.http_status = error.status
         body = error_body(error, family)
@@ -451,6 +448,7 @@ class Call:
         self._release()
         self._request = None
         account, answer = self._account, self._answer
+        journey.attribute_undecided(account, self._relay.rules, head=self._head)
         facts = answer.facts() if answer is not None else NO_FACTS
         if verdict is INTERRUPTED and facts.is_error:
             verdict = judge_answer(200, facts, is_credential_held=False)

@@ -8,6 +8,7 @@ because it leans on attributes of `HttpToolsProtocol`.
 import logging
 import re
 from collections import deque
+from itertools import chain
 from typing import Any, Protocol
 
 import httptools
@@ -72,7 +73,10 @@ class RelayProtocol(HttpToolsProtocol):
         self._is_in_message = False
         self._is_stopping = False
         self._is_lost = False
+        self._offers_upgrade = False
+        self._is_in_head = False
         self._head_bytes = 0
+        self._read_bytes = 0
         self._heard_s = 0.0
         self._linger_until_s: float | None = None
 
@@ -98,12 +102,15 @@ class RelayProtocol(HttpToolsProtocol):
         self._heard_s = self.loop.time()
         if self._is_lost:
             return
+        self._read_bytes = len(data)
         try:
             self.parser.feed_data(data)
+            if self._is_in_head:
+                self._count_head()
         except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]  # no upgrade is made: the next request follows
-            if rest:
-                self.data_received(rest)
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except HeadTooLarge:
+            self._refuse_connection(431, b"the request's headers are too large")
         except httptools.HttpParserCallbackError as error:
             self._refuse_head(error)
         except httptools.HttpParserError:
@@ -145,20 +152,24 @@ class RelayProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self._head_bytes = 0
-        self._is_in_message = True
+        self._is_in_message = self._is_in_head = True
 
     def on_url(self, url: bytes) -> None:
         """Collect the request target."""
         self.url += url
-        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header as it came."""
         self.headers.append((name, value))
-        self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """Begin the call, or queue it behind the one under way."""
+        self._is_in_head = False
+        if self._head_bytes or self._read_bytes > self._relay.limits.header_bytes:
+            self._count_head()
+        self._offers_upgrade = self.parser.should_upgrade()
+        if self._offers_upgrade:
+            return
         request = Waiting(self)
         if self._inbound is not None or self._queue:
             self._queue.append(request)
@@ -175,6 +186,8 @@ class RelayProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Tell the call that its request is whole."""
+        if self._offers_upgrade:
+            return
         self._is_in_message = False
         if self._queue:
             self._queue[-1].is_whole = True
@@ -258,10 +271,30 @@ class RelayProtocol(HttpToolsProtocol):
             )
         self._inbound.open()
 
-    # what is not HTTP
+    # what is not HTTP, or not only
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Read a request that offers an upgrade as if it did not (RFC 9110 section 7.8 allows it).
+
+        The parser takes such a request to have no body, so it is read again without the offer;
+        Java's HTTP client offers h2c on every first request.
+        """
+        self._offers_upgrade = False
+        head = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)]
+        head += [
+            b"%b: %b\r\n" % (name, value)
+            for name, value in self.headers
+            if name.lower() not in (b"upgrade", b"connection", b"http2-settings")
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"".join((*head, b"\r\n", rest)))
+
+    def _count_head(self) -> None:
+        """Hold a head to its limit; looked at when it came in parts or in a large read."""
+        if self._is_in_head:  # the parser keeps an unfinished header to itself: count what was read
+            self._head_bytes += self._read_bytes
+        else:
+            self._head_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if self._head_bytes > self._relay.limits.header_bytes:
             raise HeadTooLarge
 

@@ -11,7 +11,7 @@ from spanmeter.attribution import AttributionRules, attribute
 from spanmeter.dialects.dialect import Dialect, RequestFacts
 from spanmeter.errors import InvalidAttribution, UnreadableBody
 from spanmeter_gateway.errors import InvalidTag, MalformedBody
-from spanmeter_gateway.relay.account import Account
+from spanmeter_gateway.relay.account import UNTAGGED, Account
 from spanmeter_gateway.relay.body_edit import with_include_usage, without_member
 from spanmeter_gateway.relay.decoding import Undecodable, decode_whole
 from spanmeter_gateway.relay.head import RequestHead
@@ -112,9 +112,9 @@ def choose(account: Account, rules: Rules, *, head: RequestHead, address: Addres
     return choice.upstream
 
 
-def attribute_rejected(account: Account, rules: Rules, *, head: RequestHead) -> None:
-    """Attribute a call that is refused before its body was read; never raises."""
-    if head.attribution:
+def attribute_undecided(account: Account, rules: Rules, *, head: RequestHead) -> None:
+    """Attribute a call that ends before it was decided, by its headers alone; never raises."""
+    if head.attribution and account.attribution is UNTAGGED:
         account.attribution = attribute(head.attribution, None, _lenient(rules.attribution))
 
 

@@ -1,11 +1,12 @@
 """The cells of the registry: one series each, in plain integers, so that nothing ever drifts."""
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 
 from spanmeter_gateway.telemetry.names import Metric
 
 
-class Cell:
+class Cell(ABC):
     """One series: a metric, its label values and when it began.
 
     A cell is new until it has been collected once, and changed until it has been saved; each
@@ -25,13 +26,13 @@ class Cell:
         self.is_changed = True
         changes.append(self)
 
+    @abstractmethod
     def numbers(self) -> list[int]:
         """Return the state as integers; all zero for a series without events."""
-        raise NotImplementedError
 
+    @abstractmethod
     def absorb(self, numbers: list[int]) -> bool:
         """Add a state that was saved; return whether it has this cell's shape."""
-        raise NotImplementedError
 
 
 class Counter(Cell):

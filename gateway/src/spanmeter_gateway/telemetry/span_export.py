@@ -39,8 +39,12 @@ class Patience:
     """How long a segment's spans are sent again, beyond the exporter's own retries, in seconds."""
 
     give_up_s: float = 300.0
+    """From its offer on; each segment is tried once at least."""
     first_backoff_s: float = 1.0
     """Doubles with each failure, up to 30 s."""
+
+
+PATIENCE = Patience()
 
 
 @dataclass(slots=True)
@@ -49,6 +53,7 @@ class _Parcel:
 
     segment: str
     requests: deque[Request]
+    give_up_at_s: float
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +70,7 @@ class SpanExport:
         envelope: Envelope,
         *,
         queue_bytes: int = QUEUE_BYTES,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
     ) -> None:
         self._transport = transport
         self._encoder = encoder
@@ -87,7 +92,8 @@ class SpanExport:
         Offer from one thread only: the encoder is not shared.
         """
         encoded = [self._encoder.encode(receipt, bill) for receipt, bill in entries]
-        parcel = _Parcel(segment, deque(self._requests(encoded)))
+        give_up_at_s = time.monotonic() + self._patience.give_up_s
+        parcel = _Parcel(segment, deque(self._requests(encoded)), give_up_at_s)
         with self._condition:
             if not parcel.requests:
                 self._settled.append(segment)
@@ -117,8 +123,6 @@ class SpanExport:
             self._condition.notify()
         self._thread.join(timeout_s)
         self._transport.shutdown()
-        with self._condition:
-            self._parcels.clear()
 
     def _requests(self, encoded: Iterable[Spans]) -> Iterable[Request]:
         batch: list[bytes] = []
@@ -146,7 +150,6 @@ class SpanExport:
 
     def _deliver(self, parcel: _Parcel) -> bool:
         """Send one parcel, or give it up; return `False` when closing leaves it unsettled."""
-        give_up_at = time.monotonic() + self._patience.give_up_s
         backoff_s = self._patience.first_backoff_s
         while parcel.requests:
             answer = self._transport.send(parcel.requests[0])
@@ -155,7 +158,7 @@ class SpanExport:
                     if self._condition.wait_for(lambda: self._is_closing, backoff_s):
                         return False
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
-                if time.monotonic() < give_up_at:
+                if time.monotonic() < parcel.give_up_at_s:
                     continue
             self._take_off(parcel, "sent" if answer is Answer.ACCEPTED else "failed")
             backoff_s = self._patience.first_backoff_s
@@ -172,7 +175,11 @@ class SpanExport:
 
 
 def span_export_from_env(
-    environ: Mapping[str, str], *, url_scheme: str = "http", instance_id: str = ""
+    environ: Mapping[str, str],
+    *,
+    url_scheme: str = "http",
+    instance_id: str = "",
+    patience: Patience = PATIENCE,
 ) -> SpanExport | None:
     """Open the export that the standard variables ask for; `None` when they name no endpoint.
 
@@ -193,7 +200,8 @@ def span_export_from_env(
         version=version(names.SERVICE),
         schema_url=names.SCHEMA_URL,
     )
-    return SpanExport(_transport(environ), SpanEncoder(url_scheme=url_scheme), envelope)
+    encoder = SpanEncoder(url_scheme=url_scheme)
+    return SpanExport(_transport(environ), encoder, envelope, patience=patience)
 
 
 def resource_attributes(instance_id: str = "") -> dict[str, Value]:

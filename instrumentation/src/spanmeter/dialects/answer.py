@@ -135,7 +135,7 @@ class AnswerTally:
     def _keep(self, rest: bytes | bytearray) -> None:
         self._buffer = bytearray(rest)
         # Doubling: a rest that is read again and again would cost its length squared.
-        self._due_bytes = max(BULK_BYTES, 2 * len(rest))
+        self._due_bytes = max(BULK_BYTES, min(2 * len(rest), LARGEST_BYTES + 1))
         self._bound()
 
     def _bound(self) -> None:

@@ -146,8 +146,10 @@ class OpenAIReading:
             return False
         self._model = text(answer.model) or self._model
         self._id = text(answer.id) or self._id
-        self._service_tier = word(answer.service_tier) or self._service_tier
-        self._system_fingerprint = word(answer.system_fingerprint) or self._system_fingerprint
+        if answer.service_tier is not None:
+            self._service_tier = word(answer.service_tier) or self._service_tier
+        if answer.system_fingerprint is not None:
+            self._system_fingerprint = word(answer.system_fingerprint) or self._system_fingerprint
         if isinstance(answer.choices, list):
             self._read_choices(answer.choices)
         if isinstance(answer.usage, Counts):
@@ -177,8 +179,7 @@ class OpenAIReading:
         for position, choice in enumerate(choices):
             if not isinstance(choice, Choice):
                 continue
-            finish_reason = reason(choice.finish_reason)
-            if finish_reason is not None:
+            if (finish_reason := reason(choice.finish_reason)) is not None:
                 index = count(choice.index)
                 self._reason_by_index[position if index is None else index] = finish_reason
             if isinstance(choice.usage, Counts):

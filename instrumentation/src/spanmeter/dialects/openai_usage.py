@@ -71,33 +71,28 @@ AnyCounts = Counts | Scalar | list[Any]
 
 def usage_of(said: Counts) -> Usage | None:
     """Return the usage; `None` when neither total is known."""
-    prompt, completion, inputs, outputs, whole, reasoning_beside = counts(
-        said.prompt_tokens,
-        said.completion_tokens,
-        said.input_tokens,
-        said.output_tokens,
-        said.total_tokens,
-        said.reasoning_tokens,
-    )
+    of_input = said.prompt_tokens_details or said.input_tokens_details
+    if not isinstance(of_input, Details):
+        of_input = _NO_DETAILS
+    of_output = said.completion_tokens_details or said.output_tokens_details
+    if not isinstance(of_output, Details):
+        of_output = _NO_DETAILS
+    (
+        prompt, completion, inputs, outputs, whole, reasoning_beside,
+        read, written, input_text, input_audio, input_image,
+        reasoning, output_text, output_audio, output_image,
+    ) = counts(
+        said.prompt_tokens, said.completion_tokens, said.input_tokens, said.output_tokens,
+        said.total_tokens, said.reasoning_tokens,
+        of_input.cached_tokens, of_input.cache_write_tokens, of_input.text_tokens,
+        of_input.audio_tokens, of_input.image_tokens,
+        of_output.reasoning_tokens, of_output.text_tokens, of_output.audio_tokens,
+        of_output.image_tokens,
+    )  # fmt: skip
     input_tokens = inputs if prompt is None else prompt
     output_tokens = outputs if completion is None else completion
     if input_tokens is None and output_tokens is None:
         return None
-    of_input = _details(said.prompt_tokens_details, said.input_tokens_details)
-    of_output = _details(said.completion_tokens_details, said.output_tokens_details)
-    read, written, input_text, input_audio, input_image = counts(
-        of_input.cached_tokens,
-        of_input.cache_write_tokens,
-        of_input.text_tokens,
-        of_input.audio_tokens,
-        of_input.image_tokens,
-    )
-    reasoning, output_text, output_audio, output_image = counts(
-        of_output.reasoning_tokens,
-        of_output.text_tokens,
-        of_output.audio_tokens,
-        of_output.image_tokens,
-    )
     reasoning = reasoning_beside if reasoning is None else reasoning
     if reasoning and _adds_up(whole, input_tokens, output_tokens, reasoning):
         # xAI's chat counts reasoning beside `completion_tokens`; its total gives that away.
@@ -133,12 +128,6 @@ def upstream_cost_usd(said: Counts) -> str | None:
 
 def _adds_up(whole: int | None, *parts: int | None) -> bool:
     return None not in parts and whole == total(*parts)
-
-
-def _details(chat: AnyDetails, responses: AnyDetails) -> Details:
-    if isinstance(chat, Details):
-        return chat
-    return responses if isinstance(responses, Details) else _NO_DETAILS
 
 
 def _read_beside(said: Counts) -> int | None:
