@@ -1,7 +1,10 @@
 """`python -m bench` compares the relay with nginx; `python -m bench profile` shows its costs."""
 
 import argparse
+import fcntl
 import os
+import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,6 +38,7 @@ def main() -> None:
     if (os.cpu_count() or 1) <= RIG_CPU:
         raise SystemExit("bench: two CPUs are needed, one for the relay and one for the load")
     os.sched_setaffinity(0, {RIG_CPU})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to stop"))
     with going_ahead() if arguments.ahead else nullcontext(), _folder() as folder:
         rig = Rig(build(), folder)
         if arguments.command == "profile":
@@ -70,10 +74,20 @@ def _console() -> Console:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Give a folder on a real disk, where the spool costs what it costs in service."""
+    """Give a folder on a real disk, where the spool costs what it costs in service.
+
+    One benchmark at a time has it; what a killed one left behind is removed.
+    """
     CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as name:
-        yield Path(name)
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("bench: another benchmark runs, and two would measure each other")
+        for left in CACHE.glob("run-*"):
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as name:
+            yield Path(name)
 
 
 def run(rig: Rig, arguments: argparse.Namespace) -> Report:
@@ -88,9 +102,7 @@ def run(rig: Rig, arguments: argparse.Namespace) -> Report:
         pace = QUICK if arguments.quick else Pace()
         contest = Contest(rig, pace, direct, reference, ours)
         report = Report((reference.name, ours.name))
-        for step in _steps(
-            contest, mock, contender, asked=set(arguments.only), others=arguments.peers
-        ):
+        for step in _steps(contest, mock, arguments):
             try:
                 report.rows.extend(step())
             except Failed as error:
@@ -107,9 +119,10 @@ def _fresh(start: Start, rig: Rig, mock: Mock) -> AbstractContextManager[Candida
 
 
 def _steps(
-    contest: Contest, mock: Mock, contender: Start, *, asked: set[str], others: list[str]
+    contest: Contest, mock: Mock, arguments: argparse.Namespace
 ) -> Iterator[Callable[[], list[Row]]]:
     """Yield what was asked for, in an order in which nothing has to be started twice."""
+    asked, contender = set(arguments.only), CONTENDERS[arguments.contender]
     yield partial(measures.ceiling, contest)
     if asked & {"calls", "latency"}:
         yield partial(_calls_and_latency, contest, has_latency="latency" in asked)
@@ -126,7 +139,7 @@ def _steps(
         yield partial(streams.memory, contest, starts)
     if "books" in asked:
         yield partial(books.receipt_cost, contest, mock)
-    for name in others:
+    for name in arguments.peers:
         yield partial(peers.against, contest, mock, name)
 
 

@@ -133,10 +133,11 @@ class Exchange:
         """End the connection with a TCP reset, after everything written has gone out."""
         tcp: socket.socket = self.writer.get_extra_info("socket")
         # A reset throws away what the peer has not acknowledged yet (tcp(7), SIOCOUTQ).
-        while _unacknowledged_bytes(tcp):  # noqa: ASYNC110 - the kernel has no event for it
+        while self.writer.transport.get_write_buffer_size() or _unacknowledged_bytes(tcp):  # noqa: ASYNC110 - the kernel has no event for it
             await asyncio.sleep(0.001)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.close()
+        # Not `close`, which over TLS says good-bye first: an answer that ends so is complete.
+        self.writer.transport.abort()
 
 
 async def read_request(

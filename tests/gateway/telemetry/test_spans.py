@@ -338,3 +338,11 @@ def test_the_bytes_are_those_of_the_official_classes(entries: list[tuple[Receipt
 
     assert _sorted(spans) == _sorted(plain)
     assert sum(ENCODER.encode(receipt, bill).amount for receipt, bill in entries) == len(plain)
+
+
+def test_a_setting_of_the_wrong_type_does_not_stand_in_for_an_equal_one():
+    _spans(a_receipt(parameters={"max_tokens": True}))
+
+    _, client = _spans(a_receipt(parameters={"max_tokens": 1}))
+
+    assert _attributes(client)["gen_ai.request.max_tokens"] == 1

@@ -48,6 +48,7 @@ def error(code: str | None) -> ResponseFacts:
                           " that it asked for", "type": "t"}}, "t"),
         (CHAT, {"error": {"code": "two\nlines", "type": "t"}}, "t"),
         (CHAT, {"error": {"code": ["c"], "type": True}}, None),
+        (CHAT, {"error": {"code": 10**4000, "type": "t"}}, "t"),
         (CHAT, [], None),
         (CHAT, None, None),
         (MESSAGES, {"type": "error", "error": {"type": "overloaded_error"}}, "overloaded_error"),
@@ -96,6 +97,7 @@ def test_an_error_status_with_a_stream_is_read() -> None:
         (CHAT, {"object": "error", "message": "prose", "code": "c"}, "c"),
         (CHAT, {"code": 1113, "message": "prose"}, "1113"),
         (CHAT, {"choices": [{"error": {"code": 502}}], "error": None}, "502"),
+        (CHAT, {"choices": [{"error": "prose"}]}, None),
         (EMBEDDINGS, {"error": {"type": "t"}}, "t"),
         (RESPONSES, {"status": "failed", "error": {"code": "server_error"}}, "server_error"),
         (RESPONSES, {"error": {"code": 502}}, "502"),
@@ -106,7 +108,7 @@ def test_an_error_status_with_a_stream_is_read() -> None:
         (GEMINI, [{"error": {"status": "INTERNAL"}}], "INTERNAL"),
     ],
 )
-def test_an_error_in_an_answer_that_says_200(path: str, body: Any, code: str) -> None:
+def test_an_error_in_an_answer_that_says_200(path: str, body: Any, code: str | None) -> None:
     facts = close(path, json.dumps(body).encode())
 
     assert (facts.is_error, facts.error_type, facts.unread) == (True, code, None)
@@ -153,6 +155,12 @@ def test_an_error_within_a_stream(path: str, data: str, code: str) -> None:
     facts = close(path, stream.encode(), stream=True)
 
     assert (facts.is_error, facts.error_type) == (True, code)
+
+
+def test_groq_says_in_prose_why_a_stream_stopped() -> None:
+    stream = b'data: {"choices":[],"x_groq":{"id":"r","error":"prose"}}\n\n'
+
+    assert close(CHAT, stream, stream=True) == ResponseFacts(is_error=True, finish_reasons=())
 
 
 def test_a_flat_error_may_be_the_first_event() -> None:

@@ -93,6 +93,24 @@ def test_a_chat_stream_in_full() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("choices", "reasons"),
+    [
+        ([{"finish_reason": "b", "index": 1}, {"finish_reason": "a", "index": 0}], ("a", "b")),
+        ([{"finish_reason": "a"}, {"finish_reason": "b"}], ("a", "b")),
+        ([{"finish_reason": None}, {"finish_reason": "b"}], ("b",)),
+        ([{"finish_reason": 1}], ("1",)),
+        ([{"finish_reason": "x" * 99}], ("x" * 64,)),
+        ([{"finish_reason": 10**4000}, {"finish_reason": {}}, {"finish_reason": True}], ()),
+        ([None, "a", [], {}], ()),
+        ({"finish_reason": "a"}, ()),
+        (None, ()),
+    ],
+)
+def test_finish_reasons_come_in_index_order(choices: Any, reasons: tuple[str, ...]) -> None:
+    assert read(CHAT, json.dumps({"choices": choices})).finish_reasons == reasons
+
+
 def test_a_cut_anthropic_stream_keeps_what_was_known() -> None:
     begin = (
         'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","model":"c",'

@@ -152,7 +152,6 @@ def opener(
     splits_arrays: bool = False,
 ) -> OpenTally:
     """Make the `tally` of a dialect from its reading and the keys of its error code."""
-
     traits = Traits(error_keys, splits_arrays)
 
     def open_tally(*, status: int, content_type: str, stream: bool) -> Tally:

@@ -84,7 +84,7 @@ def usd(value: Any) -> str | None:
 
 def reason(value: Any) -> str | None:
     """Return a finish reason as text; Vertex may send enums as integers."""
-    return str(value) if type(value) is int else word(value)
+    return str(value) if type(value) is int and integer(value) is not None else word(value)
 
 
 def total(*counts: int | None) -> int | None:

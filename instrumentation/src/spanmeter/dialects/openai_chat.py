@@ -80,8 +80,9 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class Groq(msgspec.Struct, gc=False):
-    """Groq's own part of a chunk."""
+    """Groq's own part of a chunk; its error is prose."""
 
+    error: Any = None
     usage: AnyCounts = None
 
 
@@ -154,8 +155,8 @@ class OpenAIReading:
             self._read_choices(answer.choices)
         if isinstance(answer.usage, Counts):
             self._read_usage(answer.usage)
-        elif isinstance(answer.x_groq, Groq) and isinstance(answer.x_groq.usage, Counts):
-            self._read_usage(answer.x_groq.usage)
+        elif isinstance(answer.x_groq, Groq):
+            self._read_groq(answer.x_groq)
         if answer.error or answer.code is not None or answer.object == "error":
             self._read_error(answer)
         return True
@@ -188,11 +189,17 @@ class OpenAIReading:
                 self._is_error = True
                 self._error = code_in(choice.error, OPENAI_KEYS) or self._error
 
+    def _read_groq(self, groq: Groq) -> None:
+        if isinstance(groq.usage, Counts):
+            self._read_usage(groq.usage)
+        if groq.error:
+            self._is_error = True
+
     def _read_usage(self, counts: Counts) -> None:
         usage = usage_of(counts)
         if usage is not None:
             self._usage = usage
-        if counts.cost is not None:
+        if counts.cost is not None or counts.is_byok:
             self._cost_usd = reported_cost_usd(counts) or self._cost_usd
             self._upstream_usd = upstream_cost_usd(counts) or self._upstream_usd
 

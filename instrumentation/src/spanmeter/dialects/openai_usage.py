@@ -63,7 +63,6 @@ class Counts(msgspec.Struct, gc=False):
     cost: Cost | Scalar | list[Any] = None
     cost_details: CostDetails | Scalar | list[Any] = None
     is_byok: Any = None
-    service_tier: Any = None
 
 
 AnyCounts = Counts | Scalar | list[Any]

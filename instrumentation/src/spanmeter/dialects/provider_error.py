@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from spanmeter.dialects.json_values import decode
+from spanmeter.dialects.json_values import decode, integer
 
 OPENAI_KEYS: Final = ("code", "type", "status")
 """https://platform.openai.com/docs/guides/error-codes: `code` is the finer one, often null."""
@@ -50,7 +50,7 @@ def code_in_body(body: bytes | bytearray, keys: tuple[str, ...]) -> str | None:
 
 
 def _code(value: Any) -> str | None:
-    if type(value) is int:
+    if type(value) is int and integer(value) is not None:
         value = str(value)
     is_code = isinstance(value, str) and 0 < len(value) <= _LONGEST_CODE and value.isprintable()
     return value if is_code else None
