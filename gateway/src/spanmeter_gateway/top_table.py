@@ -65,8 +65,9 @@ def _look(url: str) -> top.Reading:
 def view(reading: top.Reading, before: top.Reading | None) -> RenderableType:
     """Lay out a reading: the features, their total, and what the numbers leave out."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("feature", overflow="ellipsis", no_wrap=True, min_width=12, max_width=40)
-    for heading in ("calls", "calls/s", "errors", "error %", "tok in", "tok out"):
+    # The feature alone may fold where the terminal is narrow; a number never does.
+    table.add_column("feature", overflow="fold", min_width=12, max_width=40)
+    for heading in ("calls", "calls/s", "errors", "err %", "tok in", "tok out"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("cost USD", justify="right", style="green", no_wrap=True)
     table.add_column("p95 s", justify="right", no_wrap=True)

@@ -8,6 +8,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spanmeter_gateway.relay import decoding
 from spanmeter_gateway.relay.decoding import Undecodable, decode_whole, decoder_for
 

@@ -3,21 +3,29 @@
 import re
 
 import pytest
-from spanmeter_gateway.relay.trace import Sampler, begin_trace, new_span_id, new_trace_id
+
+from spanmeter_gateway.receipt import Trace
+from spanmeter_gateway.relay.trace import Sampler, begin_trace, new_ids
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01".encode()
 ALWAYS = Sampler({})
 
 
+def begin(traceparent: bytes | None) -> Trace:
+    return begin_trace(new_ids(), ALWAYS, traceparent=traceparent, tracestate=b"vendor=1")
+
+
 def test_ids_are_hex_of_the_right_length_and_differ() -> None:
-    assert re.fullmatch(r"[0-9a-f]{16}", new_span_id())
-    assert re.fullmatch(r"[0-9a-f]{32}", new_trace_id())
-    assert new_span_id() != new_span_id()
+    ids = new_ids()
+
+    assert [len(one) for one in ids] == [32, 32, 16, 16]
+    assert all(re.fullmatch("[0-9a-f]+", one) for one in ids)
+    assert len({*ids, *new_ids()}) == 8
 
 
 def test_a_caller_with_a_context_becomes_the_parent() -> None:
-    trace = begin_trace(TRACEPARENT, b"vendor=1", ALWAYS)
+    trace = begin(TRACEPARENT)
 
     assert (trace.trace_id, trace.parent_id, trace.state) == (TRACE_ID, PARENT_ID, "vendor=1")
     assert trace.sampled
@@ -36,7 +44,7 @@ def test_a_caller_with_a_context_becomes_the_parent() -> None:
     ],
 )
 def test_an_unusable_context_starts_a_trace_of_our_own(traceparent: bytes | None) -> None:
-    trace = begin_trace(traceparent, b"vendor=1", ALWAYS)
+    trace = begin(traceparent)
 
     assert trace.parent_id is None
     assert trace.state is None
@@ -71,7 +79,7 @@ def test_the_standard_samplers_decide(
 
 def test_a_ratio_depends_on_the_trace_id_alone_and_holds_on_average() -> None:
     sampler = Sampler({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"})
-    ids = [new_trace_id() for _ in range(4000)]
+    ids = [new_ids().trace_id for _ in range(4000)]
 
     kept = [one for one in ids if sampler.sample(one, None)]
 

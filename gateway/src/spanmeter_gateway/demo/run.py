@@ -29,6 +29,8 @@ DRAIN_S = 5.0
 
 def demo(console: Console, data_dir: Path | None) -> None:
     """Show the gateway at work until interrupted."""
+    # SIGINT too: a shell starts its background jobs with it ignored.
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     with suppress(KeyboardInterrupt), ExitStack() as running:
         folder = data_dir or Path(running.enter_context(tempfile.TemporaryDirectory()))

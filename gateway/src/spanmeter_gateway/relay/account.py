@@ -6,10 +6,12 @@ from spanmeter.attribution import Attribution
 from spanmeter.dialects.dialect import Dialect, RequestFacts, ResponseFacts
 from spanmeter_gateway.receipt import Attempt, OpenCall, Receipt, Trace
 from spanmeter_gateway.relay.outcome import Verdict
-from spanmeter_gateway.relay.trace import new_span_id, new_trace_id
+from spanmeter_gateway.relay.trace import Ids
+from spanmeter_gateway.upstreams.upstream import Upstream
 
 UNTAGGED = Attribution()
 NO_FACTS = ResponseFacts()
+LONGEST_MODEL = 256
 
 
 class OpenAttempt:
@@ -31,13 +33,15 @@ class OpenAttempt:
         "upstream",
     )
 
-    def __init__(self, *, upstream: str, provider: str, model: str | None) -> None:
-        self.span_id = new_span_id()
-        self.upstream = upstream
-        self.provider = provider
+    def __init__(
+        self, span_id: str, *, upstream: Upstream, host: str, port: int, model: str | None
+    ) -> None:
+        self.span_id = span_id
+        self.upstream = upstream.name
+        self.provider = upstream.provider
         self.model = model
-        self.host = ""
-        self.port = 0
+        self.host = host
+        self.port = port
         self.started_at_ns = time.time_ns()
         self.started_ns = time.monotonic_ns()
         self.ended_ns: int | None = None
@@ -70,12 +74,12 @@ class Account:
     __slots__ = (
         "attempt",
         "attribution",
-        "call_id",
         "dialect",
         "facts",
         "first_byte_ns",
         "http_status",
         "http_version",
+        "ids",
         "is_guess",
         "method",
         "provider",
@@ -89,8 +93,8 @@ class Account:
         "upstream",
     )
 
-    def __init__(self, *, method: str, http_version: str, trace: Trace) -> None:
-        self.call_id = new_trace_id()
+    def __init__(self, ids: Ids, *, method: str, http_version: str, trace: Trace) -> None:
+        self.ids = ids
         self.started_at_ns = time.time_ns()
         self.started_ns = time.monotonic_ns()
         self.method = method
@@ -122,7 +126,7 @@ class Account:
         now_ns = time.monotonic_ns()
         dialect, request, attribution = self.dialect, self.facts, self.attribution
         return Receipt(
-            call_id=self.call_id,
+            call_id=self.ids.call_id,
             kind="call" if dialect is not None else "passthrough",
             started_at_ns=self.started_at_ns,
             duration_ns=now_ns - self.started_ns,
@@ -149,9 +153,9 @@ class Account:
             provider=self.provider,
             upstream=self.upstream,
             provider_unknown=self.is_guess,
-            request_model=request.model if request is not None else None,
+            request_model=self.request_model,
             response_model=facts.response_model,
-            stream=request.stream if request is not None else False,
+            stream=request is not None and request.stream,
             parameters=request.parameters if request is not None else {},
             response_id=facts.response_id,
             finish_reasons=facts.finish_reasons,
@@ -166,6 +170,12 @@ class Account:
             trace=self.trace,
             attempts=(self.attempt.close(now_ns),) if self.attempt is not None else (),
         )
+
+    @property
+    def request_model(self) -> str | None:
+        """The model that the caller asked, cut to a length that no real name has."""
+        model = self.facts.model if self.facts is not None else None
+        return model[:LONGEST_MODEL] if model is not None else None
 
     def as_open(self, listen: tuple[str, int]) -> OpenCall:
         """Write what books enter should this relay die before the call ends."""

@@ -6,18 +6,19 @@ from spanmeter.dialects.dialect import ResponseFacts
 from spanmeter_gateway.relay.account import NO_FACTS, Account
 from spanmeter_gateway.relay.meter import Meter
 from spanmeter_gateway.relay.outcome import Verdict
-from spanmeter_gateway.relay.response import Framing, choose_framing, header, write_head
+from spanmeter_gateway.relay.response import Framing, choose_framing, write_head
 from spanmeter_gateway.upstreams.connection import AnswerHead
 
 
 class Answer:
     """One answer that has begun."""
 
-    __slots__ = ("_account", "_facts", "_head", "_meter", "framing", "status")
+    __slots__ = ("_account", "_facts", "_has_begun", "_head", "_meter", "framing", "status")
 
     def __init__(self, head: AnswerHead, account: Account, *, hides_usage: bool) -> None:
         self._account = account
         self._head = head
+        self._has_begun = False
         self._facts: ResponseFacts | None = None
         self.status = account.http_status = head.status
         if account.attempt is not None:
@@ -36,7 +37,7 @@ class Answer:
 
     def pass_on(self, pieces: list[bytes], out: list[bytes]) -> None:
         """Frame the pieces of one read for the caller, and read the copy."""
-        if self._account.first_byte_ns is None:
+        if not self._has_begun:
             self._note_first_byte()
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._meter is not None:
@@ -78,6 +79,7 @@ class Answer:
             out.append(piece)
 
     def _note_first_byte(self) -> None:
+        self._has_begun = True
         account, attempt = self._account, self._account.attempt
         now_ns = time.monotonic_ns()
         account.first_byte_ns = now_ns - account.started_ns
@@ -88,13 +90,13 @@ class Answer:
 def _open_meter(head: AnswerHead, account: Account, *, hides_usage: bool) -> Meter | None:
     if account.dialect is None:
         return None
-    content_type = (header(head, b"content-type") or b"").decode("latin-1").lower()
+    content_type = head.noted.get(b"content-type", b"").decode("latin-1").lower()
     is_sse = head.status == 200 and content_type.startswith("text/event-stream")
     return Meter(
         account.dialect,
         status=head.status,
         content_type=content_type,
-        content_encoding=header(head, b"content-encoding"),
+        content_encoding=head.noted.get(b"content-encoding"),
         is_stream=account.facts is not None and account.facts.stream,
         hides_usage=hides_usage and is_sse,
     )

@@ -44,7 +44,7 @@ from spanmeter_gateway.relay.refusal import error_body, plain_answer
 from spanmeter_gateway.relay.relay import Relay
 from spanmeter_gateway.relay.request import write_request, write_trace_headers
 from spanmeter_gateway.relay.response import Framing
-from spanmeter_gateway.relay.trace import begin_trace
+from spanmeter_gateway.relay.trace import begin_trace, new_ids
 from spanmeter_gateway.relay.upload import Upload
 from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
 from spanmeter_gateway.upstreams.pool import ConnectFailed
@@ -113,11 +113,19 @@ class Call:
     ) -> None:
         head = RequestHead(headers)
         noted = head.noted
-        trace = begin_trace(noted.get(b"traceparent"), noted.get(b"tracestate"), relay.sampler)
-        account = Account(method=method.decode("ascii"), http_version=http_version, trace=trace)
+        ids = new_ids()
+        trace = begin_trace(
+            ids,
+            relay.sampler,
+            traceparent=noted.get(b"traceparent"),
+            tracestate=noted.get(b"tracestate"),
+        )
+        account = Account(
+            ids, method=method.decode("ascii"), http_version=http_version, trace=trace
+        )
         self._relay = relay
         self._front = front
-        self._loop = asyncio.get_running_loop()
+        self._loop = relay.loop
         self._head = head
         self._account = account
         self._named_hop = named_by_connection(noted.get(b"connection"))
@@ -236,11 +244,13 @@ class Call:
     def _forward(self, plan: journey.Plan, *, framing: bytes | None) -> None:
         endpoint = self._relay.endpoints[plan.upstream.name]
         account = self._account
-        model = account.facts.model if account.facts is not None else None
         attempt = OpenAttempt(
-            upstream=plan.upstream.name, provider=plan.upstream.provider, model=model
+            account.ids.attempt_span_id,
+            upstream=plan.upstream,
+            host=endpoint.host,
+            port=endpoint.port,
+            model=account.request_model,
         )
-        attempt.host, attempt.port = endpoint.host, endpoint.port
         account.attempt = attempt
         self._endpoint = endpoint
         self._hides_usage = plan.hides_usage
@@ -448,7 +458,8 @@ class Call:
         self._release()
         self._request = None
         account, answer = self._account, self._answer
-        journey.attribute_undecided(account, self._relay.rules, head=self._head)
+        if account.facts is None:
+            journey.attribute_undecided(account, self._relay.rules, head=self._head)
         facts = answer.facts() if answer is not None else NO_FACTS
         if verdict is INTERRUPTED and facts.is_error:
             verdict = judge_answer(200, facts, is_credential_held=False)

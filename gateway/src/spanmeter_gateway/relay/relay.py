@@ -72,6 +72,7 @@ class Relay:
         limits: Limits,
         listen: tuple[str, int],
     ) -> None:
+        self.loop = asyncio.get_running_loop()
         self.endpoints = endpoints
         self.rules = rules
         self.sampler = sampler
@@ -88,14 +89,10 @@ class Relay:
     def begin(self, call: Sweepable) -> None:
         """Know of a call from now on."""
         self.calls.add(call)
-        self._column.add(Field.CALLS_IN_FLIGHT, 1)
-        self._column.add(Field.CALLS_STARTED, 1)
 
     def end(self, call: Sweepable, receipt: Receipt) -> None:
         """Forget a call and keep its receipt: the one place where a call ends."""
         self.calls.discard(call)
-        self._column.add(Field.CALLS_IN_FLIGHT, -1)
-        self._column.add(Field.CALLS_ENDED, 1)
         self._spool.put(self._encode(receipt))
 
     def hold(self, body_bytes: int) -> bool:
@@ -111,7 +108,10 @@ class Relay:
 
     def sweep(self) -> None:
         """Look at every deadline once, and leave `open` lines for calls that outlived a flush."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self.loop.time()
+        self._column.set(Field.CALLS_IN_FLIGHT, len(self.calls))
+        self._column.set(Field.CONNECTIONS, len(self.connections))
+        self._column.set(Field.BODY_BYTES_HELD, self._held_bytes)
         for call in list(self.calls):
             call.look_at_clock(now_s)
             if not call.is_noted_open and now_s - call.opened_s > OPEN_AFTER_S:

@@ -52,10 +52,10 @@ def write_request(
     length = len(plan.body) if body_framing is None else None
     for lower, name, value in head.forwarded:
         if lower == b"content-length" and length is not None:
-            out.append(b"%b: %d\r\n" % (name, length))
+            out += (name, b": %d\r\n" % length)
             length = None
         elif lower not in dropped:
-            out.append(b"%b: %b\r\n" % (name, value))
+            out += (name, b": ", value, b"\r\n")
     if body_framing is not None:
         out.append(body_framing)
     elif length is not None and (length or method == b"POST"):
@@ -113,7 +113,8 @@ def _use_native_header(out: list[bytes], endpoint: Endpoint, head: RequestHead) 
         return
     if scheme.lower() != "bearer" or is_foreign:
         return
-    out[:] = [line for line in out if line[:14].lower() != b"authorization:"]
+    position = next(at for at, part in enumerate(out) if part.lower() == b"authorization")
+    del out[position : position + 4]
     out.append(f"{native}: {token}\r\n".encode("latin-1"))
 
 

@@ -33,7 +33,8 @@ def choose_framing(
 
 def write_head(head: AnswerHead, framing: Framing, *, keep_alive: bool) -> bytes:
     """Write status line and headers; hop-by-hop headers are replaced by our own."""
-    named_hop = named_by_connection(head.connection)
+    named_hop = named_by_connection(head.noted.get(b"connection"))
+    is_chunked = framing is Framing.CHUNKED
     out = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
     for name, value in head.headers:
         is_hop = _IS_HOP.get(name)
@@ -41,24 +42,15 @@ def write_head(head: AnswerHead, framing: Framing, *, keep_alive: bool) -> bytes
             is_hop = _remember(name)
         if is_hop or (named_hop and name.lower() in named_hop):
             continue
-        if framing is Framing.CHUNKED and name.lower() == b"content-length":
+        if is_chunked and name.lower() == b"content-length":
             continue
-        out.append(b"%b: %b\r\n" % (name, value))
-    if framing is Framing.CHUNKED:
+        out += (name, b": ", value, b"\r\n")
+    if is_chunked:
         out.append(b"transfer-encoding: chunked\r\n")
     if not keep_alive:
         out.append(b"connection: close\r\n")
     out.append(b"\r\n")
     return b"".join(out)
-
-
-def header(head: AnswerHead, lower_name: bytes) -> bytes | None:
-    """Find the first value of a header."""
-    length = len(lower_name)
-    for name, value in head.headers:
-        if len(name) == length and name.lower() == lower_name:
-            return value
-    return None
 
 
 def _remember(name: bytes) -> bool:

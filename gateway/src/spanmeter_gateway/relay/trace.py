@@ -7,6 +7,7 @@ W3C Trace Context (www.w3.org/TR/trace-context) and the OpenTelemetry SDK's samp
 import random
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from spanmeter_gateway.receipt import Trace
 
@@ -17,14 +18,22 @@ _RANDOM = random.SystemRandom()
 _ids = random.Random(_RANDOM.getrandbits(256))
 
 
-def new_span_id() -> str:
-    """Make a span id: 16 hex digits, never all zero."""
-    return f"{_ids.getrandbits(64) or 1:016x}"
+class Ids(NamedTuple):
+    """The ids of one call, drawn at once because four draws cost four times as much.
+
+    Hex digits as W3C writes them; all zeros would be invalid, and will not come in our time.
+    """
+
+    call_id: str
+    trace_id: str
+    server_span_id: str
+    attempt_span_id: str
 
 
-def new_trace_id() -> str:
-    """Make a trace id: 32 hex digits, never all zero."""
-    return f"{_ids.getrandbits(128) or 1:032x}"
+def new_ids() -> Ids:
+    """Draw the ids of a call."""
+    drawn = f"{_ids.getrandbits(384):096x}"
+    return Ids(drawn[:32], drawn[32:64], drawn[64:80], drawn[80:])
 
 
 class Sampler:
@@ -40,22 +49,28 @@ class Sampler:
         elif root == "traceidratio":
             ratio = _ratio(environ.get("OTEL_TRACES_SAMPLER_ARG", ""))
         self._bound = round(ratio * (1 << 64))
+        self._takes_all = ratio >= 1.0
 
     def sample(self, trace_id: str, parent_sampled: bool | None) -> bool:  # noqa: FBT001 - a fact
         """Decide; `parent_sampled` is `None` for a call without a parent."""
         if self._follows_parent and parent_sampled is not None:
             return parent_sampled
+        if self._takes_all:
+            return True
         # The low 64 bits against a bound, as the SDK's TraceIdRatioBased does.
         return int(trace_id[16:], 16) < self._bound
 
 
-def begin_trace(traceparent: bytes | None, tracestate: bytes | None, sampler: Sampler) -> Trace:
+def begin_trace(
+    ids: Ids, sampler: Sampler, *, traceparent: bytes | None, tracestate: bytes | None
+) -> Trace:
     """Start the SERVER span's context, as the caller's child where the caller sent a context."""
     match = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent is not None else None
     if match is None or match[1] == b"ff" or not int(match[2], 16) or not int(match[3], 16):
-        trace_id = new_trace_id()
         return Trace(
-            trace_id=trace_id, span_id=new_span_id(), sampled=sampler.sample(trace_id, None)
+            trace_id=ids.trace_id,
+            span_id=ids.server_span_id,
+            sampled=sampler.sample(ids.trace_id, None),
         )
     trace_id = match[2].decode()
     state = None
@@ -63,7 +78,7 @@ def begin_trace(traceparent: bytes | None, tracestate: bytes | None, sampler: Sa
         state = tracestate.decode("ascii")
     return Trace(
         trace_id=trace_id,
-        span_id=new_span_id(),
+        span_id=ids.server_span_id,
         parent_id=match[3].decode(),
         state=state,
         sampled=sampler.sample(trace_id, bool(int(match[4], 16) & _SAMPLED)),

@@ -23,6 +23,7 @@ HOME_OF_CREDENTIAL_HEADER = {
 }
 """A path such as `/v1/models` is served by several providers; these headers tell whose it is."""
 VERTEX = "gcp.vertex_ai"
+_REMEMBERED_MODEL = 256
 _REMEMBERED_TARGET = 512
 """Characters; longer targets are rare, and would make the memory of them large."""
 
@@ -207,7 +208,12 @@ def route_of(dialect: Dialect | None, upstream: str | None) -> str:
     return f"/{upstream}/*" if upstream is not None else ""
 
 
-_provider_of_model = lru_cache(maxsize=4096)(providers.provider_of_model)
+_remembered_provider = lru_cache(maxsize=4096)(providers.provider_of_model)
+
+
+def _provider_of_model(model: str) -> providers.Provider | None:
+    # A name of a megabyte is no model, and must not fill the memory of those that are.
+    return _remembered_provider(model) if len(model) <= _REMEMBERED_MODEL else None
 
 
 def _speaks(upstream: Upstream, family: Family) -> bool:

@@ -9,6 +9,14 @@ from typing import Protocol
 
 import httptools
 
+_NOTED = frozenset(
+    (
+        *(b"connection", b"content-encoding", b"content-length", b"content-type"),
+        b"transfer-encoding",
+    )
+)
+_NOTED_LENGTHS = frozenset(map(len, _NOTED))
+
 
 class AnswerSink(Protocol):
     """Who asked: is told what each read brought, and of the one end."""
@@ -30,7 +38,7 @@ class AnswerSink(Protocol):
 class AnswerHead:
     """Status line and headers as they came: raw names, order and duplicates kept."""
 
-    __slots__ = ("connection", "content_length", "headers", "is_chunked", "reason", "status")
+    __slots__ = ("content_length", "headers", "is_chunked", "noted", "reason", "status")
 
     def __init__(self) -> None:
         self.status = 0
@@ -38,7 +46,8 @@ class AnswerHead:
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_length: int | None = None
         self.is_chunked = False
-        self.connection: bytes | None = None
+        self.noted: dict[bytes, bytes] = {}
+        """Values that the relay must know, by lower-case name; the first of each."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -228,13 +237,15 @@ class UpstreamConnection(asyncio.Protocol):
         if head.status < 200:  # interim: consumed here (RFC 9110 section 15.2)
             return
         self._close_after = not self._parser.should_keep_alive()
+        noted = head.noted
         for name, value in head.headers:
-            if len(name) == 14 and name.lower() == b"content-length":
-                head.content_length = int(value)
-            elif len(name) == 17 and name.lower() == b"transfer-encoding":
-                head.is_chunked = b"chunked" in value.lower()
-            elif len(name) == 10 and name.lower() == b"connection":
-                head.connection = value
+            if len(name) in _NOTED_LENGTHS:
+                lower = name.lower()
+                if lower in _NOTED:
+                    noted.setdefault(lower, value)
+        if b"content-length" in noted:
+            head.content_length = int(noted[b"content-length"])
+        head.is_chunked = b"chunked" in noted.get(b"transfer-encoding", b"").lower()
         self.answer_began = True
         self._new_head = head
         if self._is_head_request:
