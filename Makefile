@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := instrumentation/src gateway/src tests bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run demo install test check format lint types layers duplicates bench clean
+.PHONY: run demo install test check format lint types layers duplicates bench constraints clean
 
 run: install ## the gateway with embedded defaults
 	$(BIN)/spanmeter serve
@@ -36,6 +36,15 @@ duplicates: .venv/installed-dev
 
 bench: .venv/installed-dev ## ratios against nginx; see bench/README.md
 	$(BIN)/python -m bench $(ARGS)
+
+constraints: .venv/bin/python ## pin the newest versions that satisfy all requirements
+	@rm -rf build/constraints
+	@$(BIN)/python -m venv build/constraints
+	@build/constraints/bin/python -m pip --disable-pip-version-check --quiet install --upgrade setuptools wheel
+	@build/constraints/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		--editable instrumentation --editable gateway --requirement requirements-dev.txt
+	@build/constraints/bin/python -m pip freeze --all --exclude-editable --exclude pip > build/constraints.txt
+	@mv build/constraints.txt constraints.txt
 
 clean:
 	rm -rf .venv build spanmeter-data .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -30,7 +30,7 @@ PAUSE_S = 0.02
 class Metrics:
     """One scrape of `/metrics`."""
 
-    samples: tuple[tuple[str, Mapping[str, str], float], ...]
+    text: str
 
     def total(self, name: str, **labels: str) -> float:
         """Add up the samples of this name that carry these labels; 0 when there are none."""
@@ -38,11 +38,16 @@ class Metrics:
 
     def select(self, name: str, **labels: str) -> list[tuple[Mapping[str, str], float]]:
         """Return labels and value of each sample of this name that carries these labels."""
+        # Only the lines in question are parsed: a page has thousands of histogram buckets.
+        lines = [
+            line for line in self.text.splitlines() if line.startswith((f"{name}{{", f"{name} "))
+        ]
         wanted = labels.items()
         return [
-            (found, value)
-            for sample, found, value in self.samples
-            if sample == name and wanted <= found.items()
+            (sample.labels, sample.value)
+            for family in text_string_to_metric_families("\n".join([*lines, ""]))
+            for sample in family.samples
+            if wanted <= sample.labels.items()
         ]
 
     def by(self, name: str, label: str) -> dict[str, float]:
@@ -176,14 +181,7 @@ class GatewayProcess:
     def metrics(self) -> Metrics:
         """Scrape the books once."""
         with urllib.request.urlopen(f"{self.books_url}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-        return Metrics(
-            tuple(
-                (sample.name, dict(sample.labels), sample.value)
-                for family in text_string_to_metric_families(text)
-                for sample in family.samples
-            )
-        )
+            return Metrics(answer.read().decode())
 
     def wait_metrics(
         self, is_enough: Callable[[Metrics], bool], *, timeout_s: float = 20

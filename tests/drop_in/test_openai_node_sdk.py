@@ -61,7 +61,6 @@ def test_the_answer_is_the_one_that_the_provider_gives(
     headers = {
         "x-replay": replay,
         "x-replay-chunking": "random:1",
-        "x-replay-encoding": "gzip",
         "x-replay-usage": "9,4",
     }
 

@@ -6,7 +6,8 @@ A request chooses its answer by headers that any gateway forwards as unknown one
     x-replay-chunking: whole | events | random:<seed> | bytes | bytes:<n> | recorded
     x-replay-encoding: identity | gzip | deflate | raw-deflate | br | zstd | recorded
     x-replay-framing: chunked | length | close
-    x-replay-usage: <prompt>,<completion>   adds OpenAI's usage chunk if the request asks for it
+    x-replay-usage: <prompt>,<completion>   adds OpenAI's usage chunk to a stream recorded without,
+                                    if the request asks for it
     x-replay-key: <text>                the name under which a test asks for what was received
 
 Runs in a thread (`with ReplayProvider() as provider`) or alone
@@ -166,7 +167,7 @@ def answer_body(played: Recording, encoding: str, chunking: str) -> bytes:
 def _pieces(played: Recording, received: Received) -> tuple[list[bytes], str]:
     chunking = received.header("x-replay-chunking", "whole")
     encoding = received.header("x-replay-encoding", "identity")
-    body = _with_usage(played.response_body, received)
+    body = _with_usage(played, received)
     if encoding == "recorded":
         assert played.wire_body is not None, f"{played.id} has no recorded encoding"
         pieces = wire.split(played.wire_body, chunking, ())
@@ -180,9 +181,9 @@ def _pieces(played: Recording, received: Received) -> tuple[list[bytes], str]:
     return wire.split(compressed, chunking), encoding.removeprefix("raw-")
 
 
-def _with_usage(body: bytes, received: Received) -> bytes:
-    counts = received.header("x-replay-usage")
-    if not counts or not _asks_for_usage(received.body):
+def _with_usage(played: Recording, received: Received) -> bytes:
+    counts, body = received.header("x-replay-usage"), played.response_body
+    if not counts or _asks_for_usage(played.request_body) or not _asks_for_usage(received.body):
         return body
     prompt, completion = map(int, counts.split(","))
     usage = USAGE | {"prompt_tokens": prompt, "completion_tokens": completion}

@@ -173,50 +173,14 @@ def test_one_table_shows_every_number(books: str) -> None:
 
     top_table.once(Console(file=shown, width=120), books)
 
-    lines = [line.split() for line in shown.getvalue().splitlines() if line.strip()]
-    assert lines[0] == (
-        [
-            "feature",
-            "calls",
-            "calls/s",
-            "errors",
-            "error",
-            "%",
-            "tokens",
-            "in",
-            "tokens",
-            "out",
-            "cost",
-            "USD",
-            "p95",
-            "s",
-        ]
-    )
-    assert lines[2] == ["search", "100", "-", "4", "4.0", "1,230", "450", "1.7500", "3.50"]
-    assert lines[3] == ["chat", "20", "-", "20", "100.0", "0", "0", "0.0000", "-"]
-    assert lines[4] == ["all", "120", "-", "24", "20.0", "1,230", "450", "1.7500", "3.50"]
-    assert lines[5] == [
-        "unmetered",
-        "3",
-        "unpriced",
-        "2",
-        "receipts",
-        "dropped",
-        "7",
-        "books",
-        "lag",
-        "0.2",
-        "s",
+    lines = [" ".join(line.split()) for line in shown.getvalue().splitlines() if line.strip()]
+    assert [lines[0], *lines[2:]] == [
+        "feature calls calls/s errors err % tok in tok out cost USD p95 s",
+        "search 100 - 4 4.0 1,230 450 1.7500 3.50",
+        "chat 20 - 20 100.0 0 0 0.0000 -",
+        "all 120 - 24 20.0 1,230 450 1.7500 3.50",
+        "unmetered 3 unpriced 2 receipts dropped 7 books lag 0.2 s",
     ]
-
-
-class _Interrupted(Exception):
-    """Stands for Ctrl-C."""
-
-
-def _interrupt_at(count: int) -> Iterator[None]:
-    yield from [None] * (count - 1)
-    raise _Interrupted
 
 
 def test_a_table_fits_a_terminal_of_eighty_columns(books: str) -> None:

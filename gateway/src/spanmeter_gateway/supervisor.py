@@ -68,6 +68,7 @@ class _Supervisor:
     ) -> None:
         self._config = config
         self._commands = commands
+        self._listener = listener
         self._fd = listener.fileno()
         self._lock_fd = lock_fd
 
@@ -89,6 +90,8 @@ class _Supervisor:
                 on_ready()
                 await self._stopping.wait()
             self._stopping.set()
+            # Ours too must go: a socket that is open but served by nobody lets new calls hang.
+            self._listener.close()
             await stop(relays, self._hurry, self._config.drain_s + RELAY_GRACE_S)
             await stop([books], self._hurry, BOOKS_PATIENCE_S)
         return 0 if started is not False else 1

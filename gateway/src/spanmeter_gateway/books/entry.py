@@ -222,7 +222,11 @@ class Books:
         add(names.SEGMENTS.prometheus_name, (page.result,), 1)
         self._open_calls.note(batch, page.segment.name, page.opened)
         for receipt, bill in page.entries:
-            self._registry.enter(receipt, bill)
+            try:
+                self._registry.enter(receipt, bill)
+            except Exception as error:  # noqa: BLE001 - one odd receipt must not stop the books
+                _log.error("a receipt could not be entered: %s", type(error).__name__)
+                add(names.RECEIPTS_DROPPED.prometheus_name, ("entry_failed",), 1)
             self._open_calls.end(batch, receipt.call_id)
         if page.entries:
             add(names.RECEIPTS_ENTERED.prometheus_name, (), len(page.entries))
@@ -261,9 +265,16 @@ class Books:
                 self._warn("spool: cannot move a segment aside (%s)", error.strerror)
             return
         self._offered.add(page.name)
-        if page.entries:
+        if not page.entries:
+            self._settled.add(page.name)
+            return
+        try:
             self._span_export.offer(page.name, page.entries)
-        else:
+        except Exception as error:  # noqa: BLE001 - one odd receipt must not stop the books
+            _log.error("spans could not be printed: %s", type(error).__name__)
+            with self.lock:
+                failed = (names.SPANS.prometheus_name, ("failed",), len(page.entries))
+                self._registry.add(*failed)
             self._settled.add(page.name)
 
     def _sweep(self) -> None:

@@ -1,12 +1,16 @@
 """A page: one segment as the books take it, read and billed, or found unfit to be entered."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from spanmeter_gateway.bill import Bill
 from spanmeter_gateway.books.ports import BillReceipt, Entry
-from spanmeter_gateway.receipt import OpenCall
+from spanmeter_gateway.receipt import OpenCall, Receipt
 from spanmeter_gateway.spool.read import CorruptSegment, NewerSegment, Segment, read_segment
+
+_log = logging.getLogger(__name__)
 
 Result = Literal["entered", "parked", "quarantined"]
 
@@ -34,4 +38,13 @@ def read_page(segment: Segment, bill: BillReceipt) -> Page:
         return Page(segment, "parked")
     except CorruptSegment:
         return Page(segment, "quarantined")
-    return Page(segment, "entered", [(receipt, bill(receipt)) for receipt in receipts], opened)
+    entries = [(receipt, _billed(receipt, bill)) for receipt in receipts]
+    return Page(segment, "entered", entries, opened)
+
+
+def _billed(receipt: Receipt, bill: BillReceipt) -> Bill:
+    try:
+        return bill(receipt)
+    except Exception as error:  # noqa: BLE001 - one odd receipt must not stop the books for good
+        _log.error("a receipt could not be billed: %s", type(error).__name__)
+        return Bill(unpriced="billing_failed")
