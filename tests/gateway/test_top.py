@@ -183,6 +183,15 @@ def test_one_table_shows_every_number(books: str) -> None:
     ]
 
 
+class _Interrupted(Exception):
+    """Stands for Ctrl-C."""
+
+
+def _interrupt_at(count: int) -> Iterator[None]:
+    yield from [None] * (count - 1)
+    raise _Interrupted
+
+
 def test_a_table_fits_a_terminal_of_eighty_columns(books: str) -> None:
     shown = io.StringIO()
 

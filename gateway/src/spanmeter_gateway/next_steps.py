@@ -1,7 +1,6 @@
 """What `serve` says when it is ready: what to change in an application, and where to look."""
 
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,8 @@ curl {url}/v1/chat/completions \\
 
 def say(console: Console, config: Config) -> None:
     """Print the next steps; plain text where there is no terminal."""
-    console.print(Padding(next_steps(config), (1, 2)), soft_wrap=True)
+    # No padding: a blank after a line's last backslash would break the copied command.
+    console.print("", next_steps(config), "", sep="\n", soft_wrap=True)
     console.file.flush()
 
 

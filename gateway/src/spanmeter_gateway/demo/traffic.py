@@ -56,7 +56,7 @@ SCENARIOS = (
         feature="support-chat",
         weight=4,
         path="/v1/messages",
-        body=_chat("claude-sonnet-4-5", stream=True, max_tokens=1024),
+        body=_chat("claude-sonnet-5", stream=True, max_tokens=1024),
         task="generation",
         tags="env:prod,team:support",
         prompt_tokens=3000,

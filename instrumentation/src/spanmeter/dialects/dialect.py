@@ -79,7 +79,7 @@ class Describe(Protocol):
 
 
 class OpenTally(Protocol):
-    """Start the account of an answer from its status, content type and the request's stream flag."""
+    """Start the account of an answer; `stream` is what the request asked for."""
 
     def __call__(self, *, status: int, content_type: str, stream: bool) -> Tally: ...
 
