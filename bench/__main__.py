@@ -104,11 +104,19 @@ def run(rig: Rig, arguments: argparse.Namespace) -> Report:
         report = Report((reference.name, ours.name))
         for step in _steps(contest, mock, arguments):
             try:
-                report.rows.extend(step())
+                rows = step()
+                report.rows.extend(rows)
+                _tell(rows)
             except Failed as error:
                 report.remarks.append(str(error))
         report.remark_on(contest)
     return report
+
+
+def _tell(rows: list[Row]) -> None:
+    """Say on the way what was found, for who stops it early."""
+    for row in rows:
+        print(f"bench: {row.what}: {row.value:.3g} {row.compared_unit}", file=sys.stderr)
 
 
 _fresh_number = count(1)

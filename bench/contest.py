@@ -16,9 +16,9 @@ class Pace:
     """How long and how often things are measured."""
 
     rounds: int = 7
-    again: int = 3
+    again: int = 2
     """Rounds that may be played more, in place of disturbed ones."""
-    window_s: float = 3.0
+    window_s: float = 2.0
     ceiling_rounds: int = 5
     ceiling_window_s: float = 1.2
     memory_rounds: int = 3

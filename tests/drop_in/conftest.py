@@ -11,12 +11,6 @@ BODY_LIMIT_BYTES = 100_000
 
 
 @pytest.fixture(scope="session")
-def provider() -> Iterator[ReplayProvider]:
-    with ReplayProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 def gateway(provider: ReplayProvider) -> Iterator[GatewayProcess]:
     upstreams = {
         name: {"provider": name, "base_url": provider.base_url}

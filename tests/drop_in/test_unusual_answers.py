@@ -1,9 +1,7 @@
-"""Providers that misbehave, as a caller meets them: an honest answer, one outcome, no hanging on."""
+"""Answers that no recording shows: slow, huge, without a body, on connections that end oddly."""
 
-import http.client
 import json
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 from tests.drop_in.counted import calls_by_outcome
@@ -35,45 +33,13 @@ def call(client: RawClient, script: str, *, stream: bool = False) -> RawAnswer:
     return client.call("/v1/chat/completions", body, headers=headers)
 
 
-def error_code(answer: RawAnswer) -> str:
-    return str(json.loads(answer.body)["error"]["code"])
-
-
-@pytest.mark.parametrize(
-    ("script", "status", "code"),
-    [
-        ("close-before-head", 502, "provider_bad_response"),
-        ("reset-before-head", 502, "provider_bad_response"),
-        ("garbage", 502, "provider_bad_response"),
-        ("never", 504, "provider_timeout"),
-    ],
-)
-def test_a_provider_that_gives_no_answer_is_told_apart(
-    impatient: GatewayProcess, client: RawClient, script: str, status: int, code: str
+def test_a_body_that_ends_with_a_reset_is_cut_for_the_caller_too(
+    impatient: GatewayProcess, client: RawClient
 ) -> None:
-    answer = call(client, script)
-
-    assert (answer.status, error_code(answer)) == (status, code)
-    assert calls_by_outcome(impatient, script) == {"provider_error": 1}
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        "bad-chunk",
-        "stall",
-        "close-mid-body chunked",
-        "close-mid-body length",
-        "close-mid-body close",
-    ],
-)
-def test_a_broken_stream_ends_as_a_cut_connection(
-    impatient: GatewayProcess, client: RawClient, script: str
-) -> None:
-    answer = call(client, script, stream=True)
+    answer = call(client, "close-mid-body close", stream=True)
 
     assert (answer.status, answer.is_cut, answer.body[:6]) == (200, True, b"data: ")
-    assert calls_by_outcome(impatient, script) == {"provider_error": 1}
+    assert calls_by_outcome(impatient, "close-mid-body close") == {"provider_error": 1}
 
 
 @pytest.mark.parametrize("script", ["never", "stall"])
@@ -138,41 +104,3 @@ def test_a_hundred_megabytes_pass_through(client: RawClient, path: str) -> None:
 
     assert (answer.status, answer.length, len(answer.body)) == (200, LARGE_BYTES, LARGE_BYTES)
     assert answer.body.count(b"x") == LARGE_BYTES
-
-
-@pytest.mark.parametrize(
-    ("script", "outcome"),
-    [
-        ("status 400", "caller_error"),
-        ("status 404 model_not_found", "caller_error"),
-        ("status 408", "provider_error"),
-        ("status 413", "caller_error"),
-        ("status 422", "caller_error"),
-        ("status 429 rate_limit_exceeded", "provider_error"),
-        ("status 500", "provider_error"),
-        ("status 503", "provider_error"),
-        ("status 529", "provider_error"),
-    ],
-)
-def test_an_error_status_is_passed_on_and_judged(
-    impatient: GatewayProcess, client: RawClient, script: str, outcome: str
-) -> None:
-    answer = call(client, script)
-
-    assert str(answer.status) == script.split()[1]
-    assert calls_by_outcome(impatient, script) == {outcome: 1}
-
-
-@pytest.mark.parametrize("script", ["endless-stream", "after 0.4"])
-def test_a_caller_who_leaves_is_followed_by_the_gateway(
-    provider: ReplayProvider, impatient: GatewayProcess, script: str
-) -> None:
-    connection = http.client.HTTPConnection(urlsplit(impatient.url).netloc, timeout=10)
-    body = json.dumps({"model": "gpt-4o-mini", "stream": True, "messages": []})
-    headers = {"x-script": script, "x-feature": f"left {script}", "x-replay-key": f"left {script}"}
-    connection.request("POST", "/v1/chat/completions", body, headers)
-    received = provider.take(f"left {script}")
-    connection.close()
-
-    assert received.cut.wait(5)
-    assert calls_by_outcome(impatient, f"left {script}") == {"cancelled": 1}

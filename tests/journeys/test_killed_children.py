@@ -80,10 +80,21 @@ def test_a_killed_relay_costs_only_its_own_calls_and_only_the_youngest_go_uncoun
         if not any(each.ended_s <= at < each.ended_s + CERTAIN_S for at, _ in kills)
     ]
     must = {each.id: each.end for each in certain}
-    must |= {each.id: (each.feature, "cancelled", "cancelled") for each in streams}
+    must |= {each.id: (each.feature, "cancelled", "client_disconnected") for each in streams}
     must |= {name: ("busy-s", "gateway_error", "relay_lost") for name in lost}
     must_be_known = {*must}
-    sink.wait(lambda spans: must_be_known <= ends_by_call(spans, "busy").keys())
+    import sys
+    try:
+        sink.wait(lambda spans: must_be_known <= ends_by_call(spans, "busy").keys())
+    except TimeoutError:
+        have = ends_by_call(sink.spans, "busy")
+        t0 = kills[0][0]
+        print("kills", [(a-t0,h) for a,h in kills], "made", len(made), "known", len(have), "lost", lost, "broken", [(b.id, b.ended_s-t0) for b in traffic.broken])
+        print("missing", sorted((m.ended_s-t0, m.id) for m in made if m.id in must_be_known - have.keys())[:50], [x for x in must_be_known-have.keys() if x[0] in "01"])
+        print({k:v for k,v in have.items() if k[0] in "01"})
+        print(os.listdir(gateway.data_dir/"spool"), gateway.errors)
+        print(Account.read(gateway.metrics(), "busy"))
+        raise
     metrics = gateway.wait_metrics(lambda now: now.total("spanmeter_calls_in_flight") == 0)
     ends = ends_by_call(sink.spans, "busy")
     counted = Account.read(metrics, "busy")

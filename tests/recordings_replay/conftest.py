@@ -1,4 +1,4 @@
-"""One gateway and one pretend provider for all tests of this folder."""
+"""One gateway for the tests of a module, with an upstream for every recorded provider."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,6 @@ from tests.fakes.replay_provider import ReplayProvider
 from tests.gateway_process import GatewayProcess
 from tests.recordings_replay.routes import upstreams
 from tests.recordings_replay.through import Caller
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[ReplayProvider]:
-    with ReplayProvider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def sink() -> Iterator[OtlpSink]:
-    with OtlpSink() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ class Receipt(
     tags: tuple[tuple[str, str], ...] = ()
     """In order of arrival; one key may come more than once."""
     violations: tuple[tuple[str, str], ...] = ()
-    """(reason, the value cut to 64 characters) of each tag or feature that was dropped or altered."""
+    """(reason, the value cut to 64 characters) of each tag or feature dropped or altered."""
 
     method: str = "POST"
     route: str = ""

@@ -10,24 +10,16 @@ The life of a call, each line a callback:
 Every way out leads through `_end`; nothing after it has an effect.
 """
 
-import asyncio
 import logging
 import time
 from typing import Protocol
 
-from spanmeter_gateway.errors import (
-    BodyTooLarge,
-    GatewayBusy,
-    GatewayError,
-    UpstreamBroken,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from spanmeter_gateway.errors import BodyTooLarge, GatewayBusy, GatewayError
 from spanmeter_gateway.receipt import OpenCall
 from spanmeter_gateway.relay import journey
 from spanmeter_gateway.relay.account import NO_FACTS, Account, OpenAttempt
 from spanmeter_gateway.relay.answer import Answer
-from spanmeter_gateway.relay.endpoint import Endpoint
+from spanmeter_gateway.relay.exchange import Exchange
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.outcome import (
     BROKE,
@@ -35,7 +27,6 @@ from spanmeter_gateway.relay.outcome import (
     INTERRUPTED,
     SHUTDOWN,
     STALLED,
-    TIMED_OUT,
     Verdict,
     judge_answer,
     judge_error,
@@ -46,8 +37,7 @@ from spanmeter_gateway.relay.request import write_request, write_trace_headers
 from spanmeter_gateway.relay.response import Framing
 from spanmeter_gateway.relay.trace import begin_trace, new_ids
 from spanmeter_gateway.relay.upload import Upload
-from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
-from spanmeter_gateway.upstreams.pool import ConnectFailed
+from spanmeter_gateway.upstreams.connection import AnswerHead
 
 log = logging.getLogger("spanmeter.relay")
 
@@ -79,23 +69,15 @@ class Call:
         "_address",
         "_answer",
         "_body",
-        "_connecting",
-        "_connection",
-        "_endpoint",
+        "_exchange",
         "_front",
-        "_has_retried",
         "_head",
-        "_heard_s",
         "_held_bytes",
         "_hides_usage",
         "_is_over",
         "_keep_alive",
-        "_loop",
         "_named_hop",
         "_relay",
-        "_request",
-        "_stalled_s",
-        "_upload",
         "is_noted_open",
         "opened_s",
     )
@@ -125,7 +107,6 @@ class Call:
         )
         self._relay = relay
         self._front = front
-        self._loop = relay.loop
         self._head = head
         self._account = account
         self._named_hop = named_by_connection(noted.get(b"connection"))
@@ -135,18 +116,11 @@ class Call:
         )
         self._body: list[bytes] = []
         self._held_bytes = 0
-        self._upload: Upload | None = None
-        self._request: bytes | None = None
-        self._endpoint: Endpoint | None = None
-        self._connection: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._has_retried = False
         self._hides_usage = False
+        self._exchange: Exchange | None = None
         self._answer: Answer | None = None
-        self._heard_s = 0.0
-        self._stalled_s: float | None = None
         self._is_over = False
-        self.opened_s = self._loop.time()
+        self.opened_s = relay.loop.time()
         self.is_noted_open = False
         relay.begin(self)
 
@@ -154,23 +128,22 @@ class Call:
 
     def open(self) -> None:
         """Start: the head is read, the body may follow."""
-        declared = self._head.noted.get(b"content-length")
+        noted = self._head.noted
+        declared = noted.get(b"content-length")
         if self._account.dialect is None:
-            self._pass_through(declared)
+            self._pass_through(Upload(declared, is_chunked=b"transfer-encoding" in noted))
         elif declared is not None and int(declared) > self._relay.limits.body_bytes:
             self._refuse(self._too_large(), is_read=False)
-        if b"expect" in self._head.noted and not self._is_over:
+        if b"expect" in noted and not self._is_over:
             self._front.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def body(self, piece: bytes) -> None:
         """Take a piece of the request's body."""
         if self._is_over:
             return
-        if self._upload is not None:
+        if self._exchange is not None:
             self._account.request_bytes += len(piece)
-            self._upload.add(piece, connection=self._connection)
-            if self._upload.is_full and self._connection is None:
-                self._front.pause_caller()
+            self._exchange.add(piece)
             return
         size = len(piece)
         if not self._relay.hold(size):
@@ -187,9 +160,8 @@ class Call:
         """Know that the request is whole."""
         if self._is_over:
             return
-        if self._upload is not None:
-            self._upload.end(connection=self._connection)
-            self._heard_s = self._loop.time()
+        if self._exchange is not None:
+            self._exchange.end_upload()
             return
         account, began_ns = self._account, time.monotonic_ns()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
@@ -199,7 +171,7 @@ class Call:
                 account, self._relay.rules, head=self._head, address=self._address, body=body
             )
             self.is_noted_open = False
-            self._forward(plan, framing=None)
+            self._forward(plan, upload=None)
             account.relay_ns = time.monotonic_ns() - began_ns
         except GatewayError as error:
             self._refuse(error, is_read=True)
@@ -213,16 +185,13 @@ class Call:
 
     def caller_paused(self) -> None:
         """Stop reading the answer while the caller's connection is full."""
-        self._stalled_s = self._loop.time()
-        if self._connection is not None:
-            self._connection.pause()
+        if self._exchange is not None:
+            self._exchange.pause()
 
     def caller_resumed(self) -> None:
         """Read the answer again."""
-        self._stalled_s = None
-        self._heard_s = self._loop.time()
-        if self._connection is not None:
-            self._connection.resume()
+        if self._exchange is not None:
+            self._exchange.resume()
 
     def end_keep_alive(self) -> None:
         """Close the caller's connection after this call: the relay drains."""
@@ -230,18 +199,17 @@ class Call:
 
     # the way upstream
 
-    def _pass_through(self, declared: bytes | None) -> None:
+    def _pass_through(self, upload: Upload) -> None:
         try:
             plan = journey.decide_passthrough(
                 self._account, self._relay.rules, head=self._head, address=self._address
             )
         except GatewayError as error:
-            self._refuse(error, is_read=False)
+            self._refuse(error, is_read=upload.is_bodiless)
             return
-        self._upload = Upload(declared, is_chunked=b"transfer-encoding" in self._head.noted)
-        self._forward(plan, framing=self._upload.framing)
+        self._forward(plan, upload=upload)
 
-    def _forward(self, plan: journey.Plan, *, framing: bytes | None) -> None:
+    def _forward(self, plan: journey.Plan, *, upload: Upload | None) -> None:
         endpoint = self._relay.endpoints[plan.upstream.name]
         account = self._account
         attempt = OpenAttempt(
@@ -252,69 +220,36 @@ class Call:
             model=account.request_model,
         )
         account.attempt = attempt
-        self._endpoint = endpoint
         self._hides_usage = plan.hides_usage
         trace_headers = b""
         if plan.upstream.forward_trace:
             trace_headers = write_trace_headers(account.trace, attempt.span_id)
-        self._request = write_request(
+        request = write_request(
             plan,
             endpoint,
             method=account.method.encode(),
             head=self._head,
             address=self._address,
             named_hop=self._named_hop,
-            body_framing=framing,
+            body_framing=upload.framing if upload is not None else None,
             trace_headers=trace_headers,
         )
-        # A body in parts cannot be sent twice, so it never goes over a stale connection.
-        is_repeatable = self._upload is None or self._upload.is_bodiless
-        connection = endpoint.pool.take() if is_repeatable else None
-        if connection is not None:
-            self._send(connection)
-        else:
-            self._connecting = self._loop.create_task(self._connect())
-
-    async def _connect(self) -> None:
-        assert self._endpoint is not None
-        try:
-            connection = await self._endpoint.pool.connect()
-        except ConnectFailed as failure:
-            self._connecting = None
-            name = self._endpoint.upstream.name
-            unreachable = UpstreamUnreachable(
-                f"upstream {name} cannot be reached ({failure.slug})", upstream=name
-            )
-            is_slow = failure.slug == "connect_timeout"
-            self._refuse(unreachable, error_type="timeout" if is_slow else "connection_error")
-            return
-        self._connecting = None
-        self._send(connection)
-
-    def _send(self, connection: UpstreamConnection) -> None:
-        assert self._request is not None
-        self._connection = connection
-        self._heard_s = self._loop.time()
-        upload = self._upload
-        connection.send(
+        self._exchange = Exchange(
             self,
-            self._request,
-            is_whole=upload is None or upload.is_bodiless or upload.is_whole,
-            is_head_request=self._account.method == "HEAD",
+            endpoint,
+            request=request,
+            attempt=attempt,
+            upload=upload,
+            loop=self._relay.loop,
         )
-        if self._upload is not None:
-            self._upload.flush(connection)
-            self._front.resume_caller()
+        self._exchange.start()
 
-    # the upstream's side (AnswerSink)
+    # the upstream's side (Asker)
 
     def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
         """Pass on what one read brought."""
         if self._is_over:
             return
-        self._heard_s = self._loop.time()
-        if is_end:
-            self._connection = None
         try:
             out = [] if head is None else [self._begin_answer(head)]
             answer = self._answer
@@ -327,42 +262,24 @@ class Call:
                 self._front.send(b"".join(out))
         except Exception as error:  # noqa: BLE001 - our fault must end in a receipt
             log.error("an answer could not be passed on: %s", type(error).__name__)
-            self._break_off(BROKE)
+            self.break_off(BROKE)
             return
         if is_end:
             self._complete()
 
-    def answer_lost(self, *, garbled: bool) -> None:
-        """Try a stale connection once more; else say so, or end an answer that began."""
-        connection, self._connection = self._connection, None
-        if self._is_over or connection is None or self._endpoint is None:
-            return
-        if self._answer is not None:
-            self._break_off(INTERRUPTED)
-            return
-        is_stale = connection.has_served and not connection.answer_began and not garbled
-        attempt = self._account.attempt
-        if is_stale and not self._has_retried and attempt is not None:
-            # The provider closed an idle connection just as we wrote to it (RFC 9112 section 9.5).
-            self._has_retried = True
-            attempt.retries += 1
-            self._connecting = self._loop.create_task(self._connect())
-            return
-        name = self._endpoint.upstream.name
-        what = "sent something that is not HTTP" if garbled else "closed the connection"
-        broken = UpstreamBroken(f"upstream {name} {what} instead of answering", upstream=name)
-        self._refuse(broken, error_type="provider_bad_response" if garbled else "connection_error")
+    def refuse(self, error: GatewayError, error_type: str) -> None:
+        """Say that no answer will come."""
+        self._refuse(error, error_type=error_type)
 
-    def upload_paused(self) -> None:
-        """Stop reading the caller's body while the provider is slow to take it."""
+    def pause_caller(self) -> None:
+        """Stop reading the caller's body."""
         self._front.pause_caller()
 
-    def upload_resumed(self) -> None:
+    def resume_caller(self) -> None:
         """Read the caller's body again."""
         self._front.resume_caller()
 
     def _begin_answer(self, head: AnswerHead) -> bytes:
-        self._request = None  # no second try from here on
         self._release()
         self._answer = Answer(head, self._account, hides_usage=self._hides_usage)
         if self._answer.framing is Framing.CLOSE:
@@ -372,24 +289,9 @@ class Call:
     # the ends
 
     def look_at_clock(self, now_s: float) -> None:
-        """End the call if the provider, or a caller who does not read, exceeded its time."""
-        if self._connection is None or self._endpoint is None or self._is_over:
-            return
-        patience = self._endpoint.upstream.timeouts
-        if self._stalled_s is not None:
-            if now_s - self._stalled_s > patience.idle_s:
-                self._break_off(STALLED)
-        elif self._answer is not None:
-            if now_s - self._heard_s > patience.idle_s:
-                self._break_off(TIMED_OUT)
-        elif now_s - self._heard_s > patience.first_byte_s:
-            if self._upload is not None and not self._upload.is_whole:
-                return  # the caller still sends; its own patience is the connection's
-            name = self._endpoint.upstream.name
-            slow = UpstreamTimeout(
-                f"upstream {name} did not answer within {patience.first_byte_s:g} s", upstream=name
-            )
-            self._refuse(slow, error_type="timeout")
+        """End the call if somebody exceeded its time."""
+        if self._exchange is not None and not self._is_over:
+            self._exchange.look_at_clock(now_s)
 
     def as_open(self) -> OpenCall | None:
         """Write the `open` line: what books enter should this relay die."""
@@ -400,7 +302,7 @@ class Call:
 
     def abandon(self) -> None:
         """Break the call off because the relay stops."""
-        self._break_off(SHUTDOWN)
+        self.break_off(SHUTDOWN)
 
     def _too_large(self) -> BodyTooLarge:
         limit = self._relay.limits.body_bytes
@@ -427,7 +329,7 @@ class Call:
         self._front.send(plain_answer(error.status, body, keep_alive=self._keep_alive))
         self._end(judge_error(error, error_type))
 
-    def _break_off(self, verdict: Verdict) -> None:
+    def break_off(self, verdict: Verdict) -> None:
         """End an answer that cannot be completed; the caller sees the connection end early."""
         if self._is_over:
             return
@@ -439,8 +341,8 @@ class Call:
 
     def _complete(self) -> None:
         assert self._answer is not None
-        assert self._endpoint is not None
-        is_held = self._endpoint.held is not None
+        assert self._exchange is not None
+        is_held = self._exchange.endpoint.held is not None
         self._end(
             judge_answer(self._answer.status, self._answer.facts(), is_credential_held=is_held)
         )
@@ -450,13 +352,9 @@ class Call:
         if self._is_over:
             return
         self._is_over = True
-        if self._connecting is not None:
-            self._connecting.cancel()
-        if self._connection is not None:
-            self._connection.cancel()
-            self._connection = None
+        if self._exchange is not None:
+            self._exchange.cancel()
         self._release()
-        self._request = None
         account, answer = self._account, self._answer
         if account.facts is None:
             journey.attribute_undecided(account, self._relay.rules, head=self._head)

@@ -1,0 +1,223 @@
+"""The upstream half of a call: connect, send, one more try where the connection was stale, listen.
+
+It keeps the provider's clock and knows how an exchange can fail; what a failure means to the
+caller is the call's to say.
+"""
+
+import asyncio
+from typing import Protocol
+
+from spanmeter_gateway.errors import (
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from spanmeter_gateway.relay.account import OpenAttempt
+from spanmeter_gateway.relay.endpoint import Endpoint
+from spanmeter_gateway.relay.outcome import INTERRUPTED, STALLED, TIMED_OUT, Verdict
+from spanmeter_gateway.relay.upload import Upload
+from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
+from spanmeter_gateway.upstreams.pool import ConnectFailed
+
+
+class Asker(Protocol):
+    """The call, as its exchange sees it."""
+
+    def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
+        """Take what one read brought."""
+
+    def refuse(self, error: UpstreamError, error_type: str) -> None:
+        """Know that no answer will come."""
+
+    def break_off(self, verdict: Verdict) -> None:
+        """Know that an answer which began will not end."""
+
+    def pause_caller(self) -> None:
+        """Stop taking the caller's body."""
+
+    def resume_caller(self) -> None:
+        """Take the caller's body again."""
+
+
+class Exchange:
+    """One request on its way to one upstream, and the answer to it."""
+
+    __slots__ = (
+        "_asker",
+        "_attempt",
+        "_connecting",
+        "_connection",
+        "_has_begun",
+        "_has_retried",
+        "_heard_s",
+        "_loop",
+        "_request",
+        "_stalled_s",
+        "endpoint",
+        "upload",
+    )
+
+    def __init__(
+        self,
+        asker: Asker,
+        endpoint: Endpoint,
+        *,
+        request: bytes,
+        attempt: OpenAttempt,
+        upload: Upload | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.endpoint = endpoint
+        self.upload = upload
+        self._asker = asker
+        self._request = request
+        self._attempt = attempt
+        self._loop = loop
+        self._connection: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._has_begun = False
+        self._has_retried = False
+        self._heard_s = 0.0
+        self._stalled_s: float | None = None
+
+    # what the call asks
+
+    def start(self) -> None:
+        """Send over an idle connection if there is one, else connect first."""
+        # A body in parts cannot be sent twice, so it never goes over a stale connection.
+        is_repeatable = self.upload is None or self.upload.is_bodiless
+        connection = self.endpoint.pool.take() if is_repeatable else None
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._connecting = self._loop.create_task(self._connect())
+
+    def add(self, piece: bytes) -> None:
+        """Send a piece of a body that comes in parts."""
+        assert self.upload is not None
+        self.upload.add(piece, connection=self._connection)
+        if self.upload.is_full and self._connection is None:
+            self._asker.pause_caller()
+
+    def end_upload(self) -> None:
+        """Know that the body is whole; the provider's time begins to run."""
+        assert self.upload is not None
+        self.upload.end(connection=self._connection)
+        self._heard_s = self._loop.time()
+
+    def pause(self) -> None:
+        """Stop reading the answer while the caller's connection is full."""
+        self._stalled_s = self._loop.time()
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Read the answer again."""
+        self._stalled_s = None
+        self._heard_s = self._loop.time()
+        if self._connection is not None:
+            self._connection.resume()
+
+    def cancel(self) -> None:
+        """Give the exchange up at once, wherever it is."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._connection is not None:
+            self._connection.cancel()
+            self._connection = None
+
+    def look_at_clock(self, now_s: float) -> None:
+        """End the call if the provider, or a caller who does not read, exceeded its time."""
+        if self._connection is None:
+            return
+        patience = self.endpoint.upstream.timeouts
+        if self._stalled_s is not None:
+            if now_s - self._stalled_s > patience.idle_s:
+                self._asker.break_off(STALLED)
+        elif self._has_begun:
+            if now_s - self._heard_s > patience.idle_s:
+                self._asker.break_off(TIMED_OUT)
+        elif now_s - self._heard_s > patience.first_byte_s:
+            if self.upload is not None and not self.upload.is_whole:
+                return  # the caller still sends; its connection has a patience of its own
+            what = f"did not answer within {patience.first_byte_s:g} s"
+            self._asker.refuse(UpstreamTimeout(self._said(what), upstream=self._name), "timeout")
+
+    # what the connection tells (AnswerSink)
+
+    def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
+        """Pass on what one read brought."""
+        self._heard_s = self._loop.time()
+        if head is not None:
+            self._has_begun = True
+            self._request = b""  # no second try from here on
+        if is_end:
+            self._connection = None
+        self._asker.answer(head, pieces, is_end=is_end)
+
+    def answer_lost(self, *, garbled: bool) -> None:
+        """Try once more where the connection was stale; else say what happened."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._has_begun:
+            self._asker.break_off(INTERRUPTED)
+        elif connection.has_served and not garbled and not self._has_retried:
+            # The provider closed an idle connection just as we wrote to it (RFC 9112 section 9.5).
+            self._has_retried = True
+            self._attempt.retries += 1
+            self._connecting = self._loop.create_task(self._connect())
+        else:
+            what = "sent something that is not HTTP" if garbled else "closed the connection"
+            broken = UpstreamBroken(self._said(f"{what} instead of answering"), upstream=self._name)
+            slug = "provider_bad_response" if garbled else "connection_error"
+            self._asker.refuse(broken, slug)
+
+    def upload_paused(self) -> None:
+        """Stop reading the caller's body while the provider is slow to take it."""
+        self._asker.pause_caller()
+
+    def upload_resumed(self) -> None:
+        """Read the caller's body again."""
+        self._asker.resume_caller()
+
+    # the steps
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self.endpoint.pool.connect()
+        except ConnectFailed as failure:
+            self._connecting = None
+            what = self._said(f"cannot be reached ({failure.slug})")
+            is_slow = failure.slug == "connect_timeout"
+            error = UpstreamUnreachable(what, upstream=self._name)
+            self._asker.refuse(error, "timeout" if is_slow else "connection_error")
+            return
+        if self._connecting is None:  # cancelled while the connection was being made
+            connection.close()
+            return
+        self._connecting = None
+        self._send(connection)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        self._heard_s = self._loop.time()
+        upload = self.upload
+        connection.send(
+            self,
+            self._request,
+            is_whole=upload is None or upload.is_bodiless or upload.is_whole,
+            is_head_request=self._request.startswith(b"HEAD "),
+        )
+        if upload is not None:
+            upload.flush(connection)
+            self._asker.resume_caller()
+
+    @property
+    def _name(self) -> str:
+        return self.endpoint.upstream.name
+
+    def _said(self, what: str) -> str:
+        return f"upstream {self._name} {what}"
