@@ -156,7 +156,8 @@ def _calls_and_latency(contest: Contest, *, has_latency: bool) -> list[Row]:
     rows = measures.closed_loop(contest)
     if not has_latency:
         return rows
-    sides = (middle(rows[0].reference), middle(rows[0].ours))
+    as_they_came = rows[-1]
+    sides = (middle(as_they_came.reference), middle(as_they_came.ours))
     full_by_name = dict(zip((one.name for one in contest.both), sides, strict=True))
     return rows + measures.added_latency(contest, full_by_name)
 

@@ -180,8 +180,11 @@ def memory(contest: Contest, starts: Sequence[Start]) -> list[Row]:
 
 
 def _kb_per_stream(contest: Contest, candidate: Candidate) -> float:
-    """Compare memory after a few calls with memory while the streams are open."""
-    contest.rig.calls(candidate.calls, candidate.pids, connections=32, window="300ms")
+    """Compare memory after a few calls with memory while the streams are open.
+
+    Few, because streams would live in what many leave free in the heap, and seem to cost nothing.
+    """
+    contest.rig.calls(candidate.calls, candidate.pids, connections=4, rate=100, window="300ms")
     before = rss_bytes(candidate.pids)
     figures = _stream(
         contest,

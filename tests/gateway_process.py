@@ -190,7 +190,7 @@ class GatewayProcess:
         until = time.monotonic() + timeout_s
         while not is_enough(metrics := self.metrics()):
             if time.monotonic() > until:
-                counted = metrics.by("spanmeter_calls_total", "outcome")
+                counted = metrics.by("spanmeter_calls_total", "spanmeter_outcome")
                 raise TimeoutError(f"the metrics are not as awaited; calls by outcome: {counted}")
             time.sleep(PAUSE_S)
         return metrics

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +35,13 @@ def books(gateway: GatewayProcess) -> int:
     """Wait until books run, and return their process id."""
     wait_until(lambda: _children(gateway, BOOKS))
     return _children(gateway, BOOKS)[0]
+
+
+def is_answering(url: str) -> bool:
+    """Say whether a health page answers."""
+    with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def is_running(pid: int) -> bool:

@@ -17,6 +17,7 @@ from tests.processes import wait_until
 
 CHAT = "/v1/chat/completions"
 PATIENCE_S = 60.0
+AFTER_A_BREAK_S = 0.02
 FEATURES = 3
 """A client's calls go round so many features."""
 BROKEN = (ConnectionError, http.client.HTTPException)
@@ -67,8 +68,12 @@ MESSAGE = Kind(
     _MESSAGE.request_body,
     (("x-replay", _MESSAGE.id), ("x-provider", "anthropic")),
     target="/v1/messages",
-    tokens={"input": _MESSAGE.expected["input_tokens"], "output": _MESSAGE.expected["output_tokens"]},
-    cost_nanos=3000 * _MESSAGE.expected["input_tokens"] + 15000 * _MESSAGE.expected["output_tokens"],
+    tokens={
+        "input": _MESSAGE.expected["input_tokens"],
+        "output": _MESSAGE.expected["output_tokens"],
+    },
+    cost_nanos=3000 * _MESSAGE.expected["input_tokens"]
+    + 15000 * _MESSAGE.expected["output_tokens"],
 )
 REFUSED = Kind(
     _chat(), (("x-script", "status 400"),),
@@ -114,7 +119,7 @@ class Traffic:
         pause_s: float = 0,
     ) -> None:
         self._url = url
-        self._name = name
+        self.name = name
         self._kinds = kinds
         self._pause_s = pause_s
         self._stopping = threading.Event()
@@ -155,14 +160,13 @@ class Traffic:
         for count, kind in enumerate(itertools.cycle(self._kinds)):
             if self._stopping.is_set():
                 break
-            call_id = f"{self._name}-{number}-{count}"
-            feature = f"{self._name}-{count % FEATURES}"
+            call_id = f"{self.name}-{number}-{count}"
+            feature = f"{self.name}-{count % FEATURES}"
             status = call(client, kind, feature, call_id)
             self._made.append(Made(call_id, feature, kind, status, time.monotonic()))
             if status is None:
                 client = _another(client, self._url)
-            if self._pause_s:
-                self._stopping.wait(self._pause_s)
+            self._stopping.wait(AFTER_A_BREAK_S if status is None else self._pause_s)
         client.__exit__()
 
 

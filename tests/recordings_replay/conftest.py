@@ -1,6 +1,7 @@
 """One gateway for the tests of a module, with an upstream for every recorded provider."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.fakes.otlp_sink import OtlpSink
@@ -8,6 +9,19 @@ from tests.fakes.replay_provider import ReplayProvider
 from tests.gateway_process import GatewayProcess
 from tests.recordings_replay.routes import upstreams
 from tests.recordings_replay.through import Caller
+
+Report = Callable[[str], None]
+
+
+@pytest.fixture
+def report(capsys: pytest.CaptureFixture[str]) -> Report:
+    """Return a function that prints a line whatever becomes of the test."""
+
+    def write(line: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n  {line}")
+
+    return write
 
 
 @pytest.fixture(scope="module")

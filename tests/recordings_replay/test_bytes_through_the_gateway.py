@@ -3,11 +3,11 @@
 The only differences allowed are those of DESIGN.md, section 2; `through.Played` spells them out.
 """
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from tests.fakes.recordings import Recording, all_recordings, recording
+from tests.recordings_replay.conftest import Report
 from tests.recordings_replay.through import CONNECTIONS, Caller, How, Played
 
 FRAMINGS = ("chunked", "length", "close")
@@ -26,17 +26,6 @@ WIRE_KEPT = 19
 """Recordings that hold the compressed bytes of the wire."""
 CHUNKS_KEPT = 20
 """Recordings that hold the sizes in which the body arrived."""
-
-Report = Callable[[str], None]
-
-
-@pytest.fixture
-def report(capsys: pytest.CaptureFixture[str]) -> Report:
-    def write(line: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n  {line}")
-
-    return write
 
 
 def taking_part(chunking: str, encoding: str) -> list[Recording]:

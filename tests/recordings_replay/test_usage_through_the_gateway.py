@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.otlp_sink import OtlpSink, SinkSpan
 from tests.fakes.recordings import Recording, all_recordings
 from tests.gateway_process import GatewayProcess, Metrics
+from tests.recordings_replay.conftest import Report
 from tests.recordings_replay.through import Caller, How
 
 TOKENS = {
@@ -85,7 +86,7 @@ def accepted_errors(played: Recording) -> tuple[str | None, ...]:
 
 
 def test_tokens_on_spans_are_the_recorded_ones(
-    span_by_feature: Mapping[str, SinkSpan],
+    span_by_feature: Mapping[str, SinkSpan], report: Report
 ) -> None:
     wrong = {
         played.id: found
@@ -93,17 +94,21 @@ def test_tokens_on_spans_are_the_recorded_ones(
         if (found := wrong_tokens(played, span_by_feature[played.id]))
     }
 
+    report(f"tokens on spans: {150 - len(wrong)} of 150 as recorded")
     assert wrong == {}
     assert len(span_by_feature) == 150
 
 
-def test_facts_on_spans_are_the_recorded_ones(span_by_feature: Mapping[str, SinkSpan]) -> None:
+def test_facts_on_spans_are_the_recorded_ones(
+    span_by_feature: Mapping[str, SinkSpan], report: Report
+) -> None:
     wrong = {
         played.id: found
         for played in all_recordings()
         if (found := wrong_facts(played, span_by_feature[played.id]))
     }
 
+    report(f"facts on spans: {150 - len(wrong)} of 150 as recorded")
     assert wrong == {}
 
 

@@ -56,8 +56,12 @@ class PlainRegistry:
             self.totals[row.metric, tuple(json.loads(row.labels))] = json.loads(row.values)
 
     def read(self) -> dict[str, int]:
-        """Give every total as `name label label`."""
-        return {" ".join((name, *labels)): total for (name, labels), total in self.totals.items()}
+        """Give every total that is not 0 as `name label label`."""
+        return {
+            " ".join((name, *labels)): total
+            for (name, labels), total in self.totals.items()
+            if total
+        }
 
 
 class PlainSpans:

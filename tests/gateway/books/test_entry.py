@@ -30,6 +30,16 @@ def test_a_receipt_is_counted_its_spans_offered_and_its_segment_deleted(desk: De
     assert desk.counters.restore().segments == {}
 
 
+def test_what_watches_over_the_books_is_there_before_anything_went_wrong(desk: Desk) -> None:
+    desk.open()
+
+    desk.work()
+
+    assert desk.registry.totals["spanmeter_receipts_dropped_total", ("spool_full",)] == 0
+    assert ("spanmeter_receipts_dropped_total", ("spool_full",)) in desk.registry.totals
+    assert ("spanmeter_segments_total", ("quarantined",)) in desk.registry.totals
+
+
 def test_counters_go_on_where_they_were_after_a_restart(desk: Desk) -> None:
     desk.open()
     lay(desk.spool, [receipt_line("a1")], sequence=1)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from spanmeter_gateway.board import Board
+from spanmeter_gateway.board import DROPPED_FIELDS, Board
 from spanmeter_gateway.books.counters import Batch, Counters, CountersUnavailable
 from spanmeter_gateway.books.lost import OpenCalls, lost_name, write_lost
 from spanmeter_gateway.books.page import Page, read_page
@@ -34,7 +34,10 @@ from spanmeter_gateway.spool.read import (
 )
 from spanmeter_gateway.spool.segment import ALIVE, LOST_SEQUENCE, READY, Writer
 from spanmeter_gateway.telemetry import names
+from spanmeter_gateway.telemetry.registry import SeriesRow
 
+ENTRY_FAILED = "entry_failed"
+"""Why a receipt is dropped that the registry cannot take."""
 _WARN_INTERVAL_S = 60.0
 _ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
 
@@ -77,7 +80,7 @@ class Books:
         folder.mkdir(parents=True, exist_ok=True)
         release_parked(folder)
         saved = counters.restore()
-        registry.restore(saved.rows)
+        self._restore(saved.rows)
         self._recorded = saved.segments
         self._open_calls = OpenCalls(saved.open_calls)
         self._totals = BoardTotals(board, saved.marks)
@@ -226,7 +229,7 @@ class Books:
                 self._registry.enter(receipt, bill)
             except Exception as error:  # noqa: BLE001 - one odd receipt must not stop the books
                 _log.error("a receipt could not be entered: %s", type(error).__name__)
-                add(names.RECEIPTS_DROPPED.prometheus_name, ("entry_failed",), 1)
+                add(names.RECEIPTS_DROPPED.prometheus_name, (ENTRY_FAILED,), 1)
             self._open_calls.end(batch, receipt.call_id)
         if page.entries:
             add(names.RECEIPTS_ENTERED.prometheus_name, (), len(page.entries))
@@ -251,10 +254,23 @@ class Books:
             saved = self._counters.restore()
         except CountersUnavailable:
             return False
-        self._registry.restore(saved.rows)
+        self._restore(saved.rows)
         self._registry.add(names.COMMIT_FAILURES.prometheus_name, (), self._failures)
         self._is_stale = False
         return True
+
+    def _restore(self, rows: Iterable[SeriesRow]) -> None:
+        """Set the registry to what is committed; what watches over us is there from the start.
+
+        A health counter that is missing until something goes wrong cannot be alerted on.
+        """
+        self._registry.restore(rows)
+        for reason in (*DROPPED_FIELDS, ENTRY_FAILED):
+            self._registry.add(names.RECEIPTS_DROPPED.prometheus_name, (reason,), 0)
+        for result in ("entered", *_ASIDE):
+            self._registry.add(names.SEGMENTS.prometheus_name, (result,), 0)
+        for health in (names.RECEIPTS_ENTERED, names.RELAY_LOST, names.COMMIT_FAILURES):
+            self._registry.add(health.prometheus_name, (), 0)
 
     def _pass_on(self, page: Page) -> None:
         """Hand a committed segment to whoever comes next."""

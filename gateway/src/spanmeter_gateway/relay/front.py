@@ -280,6 +280,9 @@ class RelayProtocol(HttpToolsProtocol):
         Java's HTTP client offers h2c on every first request.
         """
         self._offers_upgrade = False
+        if self.parser.get_method() == b"CONNECT":  # a tunnel is demanded, not offered
+            self._refuse_connection(405, b"this gateway makes no tunnels")
+            return
         head = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)]
         head += [
             b"%b: %b\r\n" % (name, value)

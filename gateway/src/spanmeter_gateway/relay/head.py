@@ -99,4 +99,4 @@ def named_by_connection(value: bytes | None) -> frozenset[bytes]:
     if value is None or value.lower() in (b"keep-alive", b"close"):
         return NOTHING_NAMED
     tokens = {token.strip().lower() for token in value.split(b",")}
-    return frozenset(tokens) - {b"", b"close", b"keep-alive", b"upgrade"}
+    return frozenset(tokens) - {b"", b"close", b"keep-alive", b"upgrade", b"content-length"}

@@ -40,6 +40,8 @@ class Meter:
             self.unread = "unreadable"
             return
         self._tally = dialect.tally(status=status, content_type=content_type, stream=is_stream)
+        # A provider that compresses although it was asked for the identity coding gets its bytes
+        # through as they came, the extra chunk among them: it cannot be cut out of them.
         if hides_usage and self._decoder is None:
             self._filter = UsageChunkFilter()
 

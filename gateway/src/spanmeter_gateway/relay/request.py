@@ -113,7 +113,8 @@ def _use_native_header(out: list[bytes], endpoint: Endpoint, head: RequestHead) 
         return
     if scheme.lower() != "bearer" or is_foreign:
         return
-    position = next(at for at, part in enumerate(out) if part.lower() == b"authorization")
+    names = (at for at, part in enumerate(out[:-1]) if out[at + 1] == b": ")
+    position = next((at for at in names if out[at].lower() == b"authorization"), len(out))
     del out[position : position + 4]
     out.append(f"{native}: {token}\r\n".encode("latin-1"))
 

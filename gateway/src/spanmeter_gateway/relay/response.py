@@ -35,6 +35,7 @@ def write_head(head: AnswerHead, framing: Framing, *, keep_alive: bool) -> bytes
     """Write status line and headers; hop-by-hop headers are replaced by our own."""
     named_hop = named_by_connection(head.noted.get(b"connection"))
     is_chunked = framing is Framing.CHUNKED
+    loses_length = is_chunked or framing is Framing.CLOSE
     out = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
     for name, value in head.headers:
         is_hop = _IS_HOP.get(name)
@@ -42,7 +43,7 @@ def write_head(head: AnswerHead, framing: Framing, *, keep_alive: bool) -> bytes
             is_hop = _remember(name)
         if is_hop or (named_hop and name.lower() in named_hop):
             continue
-        if is_chunked and name.lower() == b"content-length":
+        if loses_length and name.lower() == b"content-length":
             continue
         out += (name, b": ", value, b"\r\n")
     if is_chunked:

@@ -86,6 +86,7 @@ _VALUES = {
         "spool_full": "the spool holds `spool.max_bytes`",
         "spool_error": "the disk refused",
         "spool_backlog": "the disk is slower than the calls",
+        "entry_failed": "the books' own fault; their log names the cause",
     },
     names.SEGMENTS: {
         "entered": "read whole",
@@ -95,7 +96,7 @@ _VALUES = {
     names.SPANS: {
         "sent": "taken by the backend",
         "dropped": "the queue was full",
-        "failed": "refused, or not taken for 5 minutes",
+        "failed": "refused, not taken for 5 minutes, or the books' own fault",
     },
 }
 

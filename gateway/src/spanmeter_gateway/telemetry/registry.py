@@ -100,8 +100,13 @@ class Registry:
         self._calls.enter(receipt, bill)
 
     def add(self, name: str, labels: Sequence[str], amount: int) -> None:
-        """Add to a counter by its Prometheus name; values in the order of its attributes."""
-        self.counter(names.METRIC_BY_NAME[name], tuple(labels)).add(amount)
+        """Add to a counter by its Prometheus name; values in the order of its attributes.
+
+        Adding 0 makes the series, where there is none, and changes nothing.
+        """
+        counter = self.counter(names.METRIC_BY_NAME[name], tuple(labels))
+        if amount:
+            counter.add(amount)
 
     def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
         """Set a gauge by its Prometheus name; gauges are not saved."""

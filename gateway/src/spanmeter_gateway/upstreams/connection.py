@@ -185,7 +185,7 @@ class UpstreamConnection(asyncio.Protocol):
         garbled = False
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:  # an upgrade nobody asked for is one too
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # an upgrade unasked
             garbled = not self._is_complete
         sink, head, pieces = self.sink, self._new_head, self._pieces
         self._new_head = None
@@ -225,7 +225,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the header as it came."""
-        if not self._has_junk:
+        if not (self._has_junk or self.answer_began):  # a trailer is no header (RFC 9110 6.5.1)
             self._head.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
