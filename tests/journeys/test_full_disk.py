@@ -16,6 +16,7 @@ from tests.traffic import PRICES, Traffic
 
 DISK_BYTES = 4_000_000
 SPOOL_BYTES = 100_000
+"""Some flushes of the paced traffic here, which takes about 1 KB a call."""
 
 
 class Site(NamedTuple):
@@ -83,7 +84,10 @@ def wait_counting(gateway: GatewayProcess, name: str) -> None:
 
 def test_calls_over_the_spools_limit_are_answered_and_counted_as_dropped(site: Site) -> None:
     gateway = site.gateway
-    with processes.frozen(processes.books(gateway)), Traffic(gateway.url, "over") as traffic:
+    with (
+        processes.frozen(processes.books(gateway)),
+        Traffic(gateway.url, "over", clients=2, pause_s=0.01) as traffic,
+    ):
         traffic.wait_more(400)
     seen = settled(gateway, traffic, Counter())
     counted = Account.read(seen, "over").total

@@ -354,6 +354,7 @@ class Call:
         self._is_over = True
         if self._exchange is not None:
             self._exchange.cancel()
+            self._exchange = None  # it knows us: a cycle left behind waits for the collector
         self._release()
         account, answer = self._account, self._answer
         if account.facts is None:

@@ -94,6 +94,7 @@ class RelayProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         self._relay.connections.discard(self)
         self._queue.clear()
+        self.parser = None  # type: ignore[assignment]  # it knows us: no cycle is left behind
         if self._inbound is not None:
             self._inbound.caller_left()
 
@@ -160,7 +161,8 @@ class RelayProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header as it came."""
-        self.headers.append((name, value))
+        if self._is_in_head:  # a trailer is no header (RFC 9110 section 6.5.1)
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begin the call, or queue it behind the one under way."""

@@ -152,6 +152,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End what was under way: a body that only the close delimits is complete by it."""
         self.is_closed = True
+        self._parser = None  # type: ignore[assignment]  # it knows us: no cycle is left behind
         self._on_lost(self)
         sink, self.sink = self.sink, None
         if sink is None:
