@@ -54,7 +54,7 @@ PRICES = [
         "input_usd_per_mtok": "3", "output_usd_per_mtok": "15",
     },
 ]  # fmt: skip
-"""Our own, so that no new price list changes a test. In nano-dollars a token: 150, 600, 3000, 15000."""
+"""Our own, so that no new list changes a test; in nano-dollars a token: 150, 600, 3000, 15000."""
 
 _MESSAGE = recording("anthropic-messages/basic")
 _CHAT_TOKENS = {"input": 12, "output": 3}

@@ -57,7 +57,10 @@ def serve(config: Config, *, on_ready: Callable[[], None], commands: Commands | 
         check_free(config.books_host, config.books_port, "books.listen")
         listener = held.enter_context(bind(config.listen_host, config.listen_port, "listen"))
         listener.listen(BACKLOG)
-        board = Board.create(config.data_dir / "board", config.workers)
+        try:
+            board = Board.create(config.data_dir / "board", config.workers)
+        except OSError as error:
+            raise _cannot_write(config.data_dir, error) from error
         supervisor = _Supervisor(config, commands or Commands(), listener=listener, lock_fd=lock)
         return asyncio.run(supervisor.run(board, on_ready))
 
@@ -175,16 +178,20 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     return f"cannot listen on {host}:{port}: {error.strerror}"
 
 
+def _cannot_write(folder: Path, error: OSError) -> StartError:
+    return StartError(
+        f"data_dir: cannot write to {folder}: {error.strerror}; the gateway keeps its receipts "
+        "there and needs a folder of its own"
+    )
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[int]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StartError(
-            f"data_dir: cannot write to {folder}: {error.strerror}; the gateway keeps its receipts "
-            "there and needs a folder of its own"
-        ) from error
+        raise _cannot_write(folder, error) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield fd

@@ -1,6 +1,7 @@
 """An answer on its way to the caller: head, framing, pieces, and what was read of it."""
 
 import time
+from functools import lru_cache
 
 from spanmeter.dialects.dialect import ResponseFacts
 from spanmeter_gateway.relay.account import NO_FACTS, Account
@@ -87,10 +88,15 @@ class Answer:
             attempt.first_chunk_ns = now_ns - attempt.started_ns
 
 
+@lru_cache(maxsize=256)
+def _content_type(value: bytes) -> str:
+    return value[:256].decode("latin-1").lower()
+
+
 def _open_meter(head: AnswerHead, account: Account, *, hides_usage: bool) -> Meter | None:
     if account.dialect is None:
         return None
-    content_type = head.noted.get(b"content-type", b"").decode("latin-1").lower()
+    content_type = _content_type(head.noted.get(b"content-type", b""))
     is_sse = head.status == 200 and content_type.startswith("text/event-stream")
     return Meter(
         account.dialect,

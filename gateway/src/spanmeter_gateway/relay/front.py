@@ -172,12 +172,11 @@ class RelayProtocol(HttpToolsProtocol):
         self._offers_upgrade = self.parser.should_upgrade()
         if self._offers_upgrade:
             return
-        request = Waiting(self)
         if self._inbound is not None or self._queue:
-            self._queue.append(request)
+            self._queue.append(Waiting(self))
             self.flow.pause_reading()
         elif self._linger_until_s is None:
-            self._begin(request)
+            self._begin(Waiting(self))
 
     def on_body(self, piece: bytes) -> None:
         """Give the piece to its call."""
@@ -232,7 +231,7 @@ class RelayProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._begin_next)
             return
         self.flow.resume_reading()
-        if may_go_on and not self._is_in_message:
+        if may_go_on and (self._is_in_head or not self._is_in_message):  # the next call's head
             return
         self._queue.clear()
         if self._is_in_message:

@@ -18,9 +18,9 @@ from spanmeter_gateway.relay.head import RequestHead
 from spanmeter_gateway.routing.address import AZURE, Address
 from spanmeter_gateway.routing.choice import (
     HOME_OF_CREDENTIAL_HEADER,
+    Choice,
     Directory,
     route_of,
-    upstream_target,
 )
 from spanmeter_gateway.upstreams.upstream import Upstream
 
@@ -76,11 +76,10 @@ def decide(
     readable = _readable(body, head)
     facts = _describe(account, dialect, path=address.path, body=readable)
     _attribute(account, rules, head=head, tags=facts.tags)
-    upstream = choose(account, rules, head=head, address=address)
+    choice = choose(account, rules, head=head, address=address)
     if facts.model is None and facts is not UNREAD:
         raise MalformedBody("the body has no `model`: name the model as a string", param="model")
-    target = upstream_target(address, upstream, facts.model)
-    plan = Plan(upstream, target, body)
+    plan = Plan(choice.upstream, choice.target, body)
     if readable is None:
         return plan
     asks = _asks_for_usage(rules, plan, dialect=dialect, facts=facts)
@@ -92,12 +91,12 @@ def decide_passthrough(
 ) -> Plan:
     """Decide where any other request goes, from its head alone; raises `CallerError`s."""
     _attribute(account, rules, head=head, tags=None)
-    upstream = choose(account, rules, head=head, address=address)
-    account.route = route_of(None, upstream.name)
-    return Plan(upstream, upstream_target(address, upstream, None), b"")
+    choice = choose(account, rules, head=head, address=address)
+    account.route = route_of(None, choice.upstream.name)
+    return Plan(choice.upstream, choice.target, b"")
 
 
-def choose(account: Account, rules: Rules, *, head: RequestHead, address: Address) -> Upstream:
+def choose(account: Account, rules: Rules, *, head: RequestHead, address: Address) -> Choice:
     """Choose the upstream and note it; raises `InvalidProvider` and its siblings."""
     asked = rules.directory.asked_upstream(head.asked_provider)
     model = account.facts.model if account.facts is not None else None
@@ -109,7 +108,7 @@ def choose(account: Account, rules: Rules, *, head: RequestHead, address: Addres
     account.upstream = choice.upstream.name
     account.provider = choice.upstream.provider
     account.is_guess = choice.is_guess
-    return choice.upstream
+    return choice
 
 
 def attribute_undecided(account: Account, rules: Rules, *, head: RequestHead) -> None:

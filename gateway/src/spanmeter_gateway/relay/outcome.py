@@ -93,6 +93,6 @@ def _error_type(facts: ResponseFacts, *, fallback: str) -> str:
     code = facts.error_type
     if code is None:
         return fallback
-    if code in KNOWN_CODES or (len(code) == 3 and code.isdigit()):
+    if code in KNOWN_CODES or (len(code) == 3 and code.isascii() and code.isdigit()):
         return code
     return fallback

@@ -34,9 +34,11 @@ def write_request(
     `body_framing` is the framing header line of a body that follows in parts; `None`: the body is
     the plan's, whole.
     """
-    target = join_base(endpoint.base_path, plan.target)
+    target = plan.target
+    if endpoint.base_path:
+        target = join_base(endpoint.base_path, target)
     family = address.dialect.family if address.dialect is not None else "openai"
-    held = endpoint.held_header(family)
+    held = endpoint.held_header(family) if endpoint.held is not None else None
     if held is not None:
         target = _without_key_parameter(target)
     dropped = _dropped(

@@ -5,7 +5,8 @@ Pure text work on the path, done before the body is read; the model has its say 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from spanmeter.dialects.dialect import Dialect
 from spanmeter.dialects.registry import recognise
@@ -30,6 +31,8 @@ class Address:
     """The upstream that the first segment names."""
     provider: str | None = None
     """The provider that the path belongs to, whatever the model: Azure's deployment paths."""
+    remembered: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was chosen for this address before; kept by whoever chooses."""
 
 
 def split_target(target: str) -> tuple[str, str]:

@@ -24,15 +24,21 @@ HOME_OF_CREDENTIAL_HEADER = {
 """A path such as `/v1/models` is served by several providers; these headers tell whose it is."""
 VERTEX = "gcp.vertex_ai"
 _REMEMBERED_MODEL = 256
+"""Characters; a name of a megabyte is no model, and must not fill the memory of those that are."""
+_REMEMBERED_MODELS = 256
 _REMEMBERED_TARGET = 512
 """Characters; longer targets are rare, and would make the memory of them large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The upstream of a call. `is_guess`: nothing knew the model, so it is the default."""
+    """The upstream of a call, and the target there, without the upstream's base path.
+
+    `is_guess`: nothing knew the model, so the upstream is the default.
+    """
 
     upstream: Upstream
+    target: str
     is_guess: bool = False
 
 
@@ -102,17 +108,30 @@ class Directory:
         """Choose the upstream of a call to a metered dialect or of any other path.
 
         `hint` is the provider whose credential header the request carries. Raises `UnknownPath` and
-        `AzureConfigMissing`.
+        `AzureConfigMissing`. Remembered by address, because the same few come again and again.
         """
+        key = (asked.name if asked is not None else None, model, hint)
+        choice: Choice | None = address.remembered.get(key)
+        if choice is None:
+            upstream, is_guess = self._choose(address, asked=asked, model=model, hint=hint)
+            choice = Choice(upstream, upstream_target(address, upstream, model), is_guess)
+            is_small = len(address.remembered) < _REMEMBERED_MODELS
+            if is_small and len(model or "") <= _REMEMBERED_MODEL:
+                address.remembered[key] = choice
+        return choice
+
+    def _choose(
+        self, address: Address, *, asked: Upstream | None, model: str | None, hint: str | None
+    ) -> tuple[Upstream, bool]:
         if address.upstream is not None:
-            return Choice(self.upstream_by_name[address.upstream])
+            return self.upstream_by_name[address.upstream], False
         if asked is not None:
-            return Choice(asked)
+            return asked, False
         if address.provider is not None:
-            return Choice(self._azure(address.provider))
+            return self._azure(address.provider), False
         if address.dialect is not None:
             return self._by_model(address, address.dialect.family, model)
-        return Choice(self._of_other_path(address, hint))
+        return self._of_other_path(address, hint), False
 
     def _azure(self, provider: str) -> Upstream:
         found = self._first_of_provider.get(provider)
@@ -123,20 +142,22 @@ class Directory:
             )
         return found
 
-    def _by_model(self, address: Address, family: Family, model: str | None) -> Choice:
+    def _by_model(
+        self, address: Address, family: Family, model: str | None
+    ) -> tuple[Upstream, bool]:
         if model is not None:
             for prefix, upstream in self._by_prefix:
                 if model.startswith(prefix):
-                    return Choice(upstream)
+                    return upstream, False
         if family != "openai":
-            return self._home(address, family)
-        known = _provider_of_model(model) if model is not None else None
+            return self._home(address, family), False
+        known = providers.provider_of_model(model) if model is not None else None
         found = self._first_of_provider.get(known.name) if known is not None else None
         if found is not None and _speaks(found, family):
-            return Choice(found)
-        return Choice(self._default, is_guess=True)
+            return found, False
+        return self._default, True
 
-    def _home(self, address: Address, family: Family) -> Choice:
+    def _home(self, address: Address, family: Family) -> Upstream:
         provider = HOME_OF_FAMILY[family]
         if family == "gemini" and "/projects/" in address.path:
             provider = VERTEX
@@ -146,7 +167,7 @@ class Directory:
                 f"no upstream of provider {provider} is configured for this path: add one, or call "
                 "it as /<upstream>/<path>"
             )
-        return Choice(found)
+        return found
 
     def _of_other_path(self, address: Address, hint: str | None) -> Upstream:
         found = self._first_of_provider.get(hint) if hint is not None else None
@@ -206,14 +227,6 @@ def route_of(dialect: Dialect | None, upstream: str | None) -> str:
     if dialect is not None:
         return dialect.route
     return f"/{upstream}/*" if upstream is not None else ""
-
-
-_remembered_provider = lru_cache(maxsize=4096)(providers.provider_of_model)
-
-
-def _provider_of_model(model: str) -> providers.Provider | None:
-    # A name of a megabyte is no model, and must not fill the memory of those that are.
-    return _remembered_provider(model) if len(model) <= _REMEMBERED_MODEL else None
 
 
 def _speaks(upstream: Upstream, family: Family) -> bool:
