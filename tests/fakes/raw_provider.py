@@ -70,10 +70,10 @@ def read_head(connection: socket.socket) -> bytes:
 
 
 def saying(answer: bytes) -> Talk:
-    """Make a provider that says this to each request, and waits for the other side to leave."""
+    """Make a provider that says this to a request."""
 
     def talk(connection: socket.socket) -> None:
-        while read_head(connection):
-            connection.sendall(answer)
+        read_head(connection)
+        connection.sendall(answer)
 
     return talk

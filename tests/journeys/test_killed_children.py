@@ -110,13 +110,17 @@ def test_killed_books_neither_lose_nor_double_a_call_and_no_caller_notices(
     gateway: GatewayProcess, sink: OtlpSink
 ) -> None:
     moments = random.Random(20_260_101)
+    health = f"{gateway.books_url}/healthz"
     with Traffic(gateway.url, "kept", clients=4, pause_s=0.005) as traffic:
-        for _ in range(4):
-            traffic.wait_more(moments.randrange(20, 400))
+        for status in (200, 503, 200, 503):
+            sink.status = status  # while it refuses, segments that are entered stay on disk
+            processes.wait_until(lambda: processes.is_answering(health))
+            traffic.wait_more(moments.randrange(100, 400))
             processes.kill(processes.books(gateway))
+        sink.status = 200
         traffic.wait_more(100)
     made = traffic.made
-    processes.wait_until(lambda: processes.is_answering(f"{gateway.books_url}/healthz"))
+    processes.wait_until(lambda: processes.is_answering(health))
     seen = gateway.wait_metrics(lambda now: Account.read(now, "kept").total >= len(made))
     sink.wait(lambda spans: len(ends_by_call(spans, "kept")) >= len(made))
 

@@ -292,7 +292,6 @@ def test_a_graceful_stop_closes_what_is_idle_and_lets_a_call_end(state: str) -> 
     run(check)
 
 
-@pytest.mark.xfail(strict=True, reason="a read that ends within a head counts whole as that head")
 def test_a_small_head_behind_a_large_body_is_not_too_large() -> None:
     async def check() -> None:
         world = World()
@@ -307,7 +306,6 @@ def test_a_small_head_behind_a_large_body_is_not_too_large() -> None:
     run(check)
 
 
-@pytest.mark.xfail(strict=True, reason="what follows a request decides about the request")
 def test_noise_behind_a_whole_request_does_not_cost_its_answer() -> None:
     async def check() -> None:
         world = World(turns=5)
@@ -321,7 +319,6 @@ def test_noise_behind_a_whole_request_does_not_cost_its_answer() -> None:
     run(check)
 
 
-@pytest.mark.xfail(strict=True, reason="nothing bounds trailers")
 def test_trailers_without_end_are_refused() -> None:
     async def check() -> None:
         world = World()
@@ -335,7 +332,6 @@ def test_trailers_without_end_are_refused() -> None:
     run(check)
 
 
-@pytest.mark.xfail(strict=True, reason="a pause of the caller is told to one call only")
 def test_a_caller_who_does_not_read_is_not_written_to_by_the_next_call_either() -> None:
     async def check() -> None:
         world = World(turns=2)

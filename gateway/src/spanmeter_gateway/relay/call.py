@@ -74,6 +74,7 @@ class Call:
         "_head",
         "_held_bytes",
         "_hides_usage",
+        "_is_caller_full",
         "_is_over",
         "_keep_alive",
         "_named_hop",
@@ -119,6 +120,7 @@ class Call:
         self._hides_usage = False
         self._exchange: Exchange | None = None
         self._answer: Answer | None = None
+        self._is_caller_full = False
         self._is_over = False
         self.opened_s = relay.loop.time()
         self.is_noted_open = False
@@ -185,11 +187,13 @@ class Call:
 
     def caller_paused(self) -> None:
         """Stop reading the answer while the caller's connection is full."""
+        self._is_caller_full = True
         if self._exchange is not None:
             self._exchange.pause()
 
     def caller_resumed(self) -> None:
         """Read the answer again."""
+        self._is_caller_full = False
         if self._exchange is not None:
             self._exchange.resume()
 
@@ -243,6 +247,8 @@ class Call:
             loop=self._relay.loop,
         )
         self._exchange.start()
+        if self._is_caller_full:
+            self._exchange.pause()
 
     # the upstream's side (Asker)
 

@@ -21,6 +21,10 @@ from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnectio
 from spanmeter_gateway.upstreams.pool import ConnectFailed
 
 
+STALE_S = 0.5
+"""A close that was under way when we wrote arrives within a round trip; models think for longer."""
+
+
 class Asker(Protocol):
     """The call, as its exchange sees it."""
 
@@ -54,6 +58,7 @@ class Exchange:
         "_loop",
         "_request",
         "_stalled_s",
+        "_untaken_s",
         "endpoint",
         "upload",
     )
@@ -80,6 +85,7 @@ class Exchange:
         self._has_retried = False
         self._heard_s = 0.0
         self._stalled_s: float | None = None
+        self._untaken_s: float | None = None
 
     # what the call asks
 
@@ -139,11 +145,12 @@ class Exchange:
         elif self._has_begun:
             if now_s - self._heard_s > patience.idle_s:
                 self._asker.break_off(TIMED_OUT)
+        elif self.upload is not None and not self.upload.is_whole:
+            # The caller still sends, and its connection has a patience of its own.
+            if self._untaken_s is not None and now_s - self._untaken_s > patience.idle_s:
+                self._time_out(f"did not take the request for {patience.idle_s:g} s")
         elif now_s - self._heard_s > patience.first_byte_s:
-            if self.upload is not None and not self.upload.is_whole:
-                return  # the caller still sends; its connection has a patience of its own
-            what = f"did not answer within {patience.first_byte_s:g} s"
-            self._asker.refuse(UpstreamTimeout(self._said(what), upstream=self._name), "timeout")
+            self._time_out(f"did not answer within {patience.first_byte_s:g} s")
 
     # what the connection tells (AnswerSink)
 
@@ -164,8 +171,7 @@ class Exchange:
             return
         if self._has_begun:
             self._asker.break_off(INTERRUPTED)
-        elif connection.has_served and not garbled and not self._has_retried:
-            # The provider closed an idle connection just as we wrote to it (RFC 9112 section 9.5).
+        elif not garbled and self._is_stale(connection):
             self._has_retried = True
             self._attempt.retries += 1
             self._connecting = self._loop.create_task(self._connect())
@@ -177,13 +183,29 @@ class Exchange:
 
     def upload_paused(self) -> None:
         """Stop reading the caller's body while the provider is slow to take it."""
-        self._asker.pause_caller()
+        if self.upload is not None:
+            self._untaken_s = self._loop.time()
+            self._asker.pause_caller()
 
     def upload_resumed(self) -> None:
         """Read the caller's body again."""
-        self._asker.resume_caller()
+        if self.upload is not None:
+            self._untaken_s = None
+            self._asker.resume_caller()
 
     # the steps
+
+    def _is_stale(self, connection: UpstreamConnection) -> bool:
+        """Tell whether the provider closed an idle connection just as we wrote to it.
+
+        Then it never saw the request, which may be sent again (RFC 9112 section 9.5, RFC 9110
+        section 9.2.2). A connection that was dropped later may have cost money already.
+        """
+        is_soon = self._loop.time() - self._heard_s < STALE_S
+        return connection.has_served and is_soon and not self._has_retried
+
+    def _time_out(self, what: str) -> None:
+        self._asker.refuse(UpstreamTimeout(self._said(what), upstream=self._name), "timeout")
 
     async def _connect(self) -> None:
         try:
@@ -211,6 +233,8 @@ class Exchange:
             is_whole=upload is None or upload.is_bodiless or upload.is_whole,
             is_head_request=self._request.startswith(b"HEAD "),
         )
+        if self._stalled_s is not None:
+            connection.pause()
         if upload is not None:
             upload.flush(connection)
             self._asker.resume_caller()

@@ -75,8 +75,11 @@ class RelayProtocol(HttpToolsProtocol):
         self._is_lost = False
         self._offers_upgrade = False
         self._is_in_head = False
-        self._head_bytes = 0
+        self._idle_bytes = 0
         self._read_bytes = 0
+        self._has_progress = False
+        self._is_deaf = False
+        self._is_full = False
         self._heard_s = 0.0
         self._linger_until_s: float | None = None
 
@@ -103,11 +106,14 @@ class RelayProtocol(HttpToolsProtocol):
         self._heard_s = self.loop.time()
         if self._is_lost:
             return
+        if self._is_deaf:
+            return
         self._read_bytes = len(data)
+        self._has_progress = False
         try:
             self.parser.feed_data(data)
-            if self._is_in_head:
-                self._count_head()
+            if self._is_in_message and not self._has_progress:
+                self._count_idle()
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
         except HeadTooLarge:
@@ -119,13 +125,17 @@ class RelayProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """Hold the answer back: the caller's connection is full."""
+        self._is_full = True
         if self._inbound is not None:
             self._inbound.caller_paused()
 
     def resume_writing(self) -> None:
         """Let the answer go on."""
+        self._is_full = False
         if self._inbound is not None:
             self._inbound.caller_resumed()
+        elif self._queue:
+            self.loop.call_soon(self._begin_next)
 
     def shutdown(self) -> None:
         """Stop gracefully: an answer under way may end, an idle connection closes now."""
@@ -152,7 +162,7 @@ class RelayProtocol(HttpToolsProtocol):
         """Begin a request."""
         self.url = b""
         self.headers = []
-        self._head_bytes = 0
+        self._idle_bytes = 0
         self._is_in_message = self._is_in_head = True
 
     def on_url(self, url: bytes) -> None:
@@ -167,7 +177,8 @@ class RelayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin the call, or queue it behind the one under way."""
         self._is_in_head = False
-        if self._head_bytes or self._read_bytes > self._relay.limits.header_bytes:
+        self._has_progress = True
+        if self._idle_bytes or self._read_bytes > self._relay.limits.header_bytes:
             self._count_head()
         self._offers_upgrade = self.parser.should_upgrade()
         if self._offers_upgrade:
@@ -180,6 +191,7 @@ class RelayProtocol(HttpToolsProtocol):
 
     def on_body(self, piece: bytes) -> None:
         """Give the piece to its call."""
+        self._has_progress = True
         if self._queue:
             self._queue[-1].pieces.append(piece)
         elif self._inbound is not None:
@@ -187,6 +199,7 @@ class RelayProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Tell the call that its request is whole."""
+        self._has_progress = True
         if self._offers_upgrade:
             return
         self._is_in_message = False
@@ -225,22 +238,24 @@ class RelayProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self._is_lost or self.transport.is_closing():
             return
-        may_go_on = keep_alive and not self._is_stopping
+        may_go_on = keep_alive and not self._is_stopping and not (self._is_deaf and not self._queue)
         if may_go_on and self._queue:
             # Not from inside this callback: a row of quick answers must not nest.
             self.loop.call_soon(self._begin_next)
             return
         self.flow.resume_reading()
-        if may_go_on and (self._is_in_head or not self._is_in_message):  # the next call's head
+        if may_go_on and self._is_before_request():
             return
         self._queue.clear()
-        if self._is_in_message:
+        if self._is_in_message and not self._is_deaf:
             self._linger_until_s = self.loop.time() + LINGER_S
         else:
             self.transport.close()
 
     def _begin_next(self) -> None:
-        if self._is_lost or self.transport.is_closing() or not self._queue:
+        if self._is_lost or self.transport.is_closing() or self._inbound is not None:
+            return
+        if self._is_full or not self._queue:
             return
         request = self._queue.popleft()
         self._begin(request)
@@ -270,6 +285,8 @@ class RelayProtocol(HttpToolsProtocol):
                 http_version=request.http_version,
                 keep_alive=request.keep_alive,
             )
+        if self._is_full:
+            self._inbound.caller_paused()
         self._inbound.open()
 
     # what is not HTTP, or not only
@@ -295,11 +312,18 @@ class RelayProtocol(HttpToolsProtocol):
 
     def _count_head(self) -> None:
         """Hold a head to its limit; looked at when it came in parts or in a large read."""
-        if self._is_in_head:  # the parser keeps an unfinished header to itself: count what was read
-            self._head_bytes += self._read_bytes
-        else:
-            self._head_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
-        if self._head_bytes > self._relay.limits.header_bytes:
+        head_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
+        self._idle_bytes = 0
+        if head_bytes > self._relay.limits.header_bytes:
+            raise HeadTooLarge
+
+    def _count_idle(self) -> None:
+        """Bound what is read without getting on: a head, a trailer or chunk framing without end.
+
+        The parser keeps an unfinished header to itself, so reads are counted.
+        """
+        self._idle_bytes += self._read_bytes
+        if self._idle_bytes > self._relay.limits.header_bytes:
             raise HeadTooLarge
 
     def _refuse_head(self, error: httptools.HttpParserCallbackError) -> None:
@@ -310,12 +334,21 @@ class RelayProtocol(HttpToolsProtocol):
             log.error("a request could not be begun: %s", type(cause).__name__)
             self._refuse_connection(500, b"the gateway failed on this request")
 
+    def _is_before_request(self) -> bool:
+        """Nothing but a next request's head can be under way: the one before is whole."""
+        return self._is_in_head or not self._is_in_message
+
     def _refuse_garbage(self) -> None:
         self._refuse_connection(400, b"this is not a valid HTTP request")
 
     def _refuse_connection(self, status: int, message: bytes) -> None:
-        """Answer outside any call, and close. A call under way loses its caller."""
+        """Answer outside any call, and close. Calls whose requests are whole are answered first."""
         inbound = self._inbound
+        if inbound is not None and (self._queue or self._is_before_request()):
+            self._is_deaf = True
+            if self._queue and not self._queue[-1].is_whole:
+                self._queue.pop()
+            return
         if inbound is None and not self._queue:
             body = (
                 b'{"error":{"message":"%b","type":"invalid_request_error","param":null,'

@@ -62,7 +62,8 @@ class Meter:
         except Exception as error:  # noqa: BLE001 - metering never breaks a call
             log.error("an answer could not be read: %s", type(error).__name__)
             self._give_up("unreadable")
-        return piece
+        held, self._filter = self.rest(), None
+        return held + piece
 
     def rest(self) -> bytes:
         """Return what was held back for the caller, at the end of the answer."""

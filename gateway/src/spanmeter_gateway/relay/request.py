@@ -48,29 +48,31 @@ def write_request(
         hides_usage=plan.hides_usage,
         is_held=held is not None,
     )
-    out = [
-        b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target.encode("latin-1"), endpoint.host_header)
-    ]
-    length = len(plan.body) if body_framing is None else None
+    length_line = b": %d\r\n" % len(plan.body) if body_framing is None else None
+    out = [method, b" ", target.encode("latin-1"), b" HTTP/1.1\r\nhost: ", endpoint.host_header]
+    out.append(b"\r\n")
     for lower, name, value in head.forwarded:
-        if lower == b"content-length" and length is not None:
-            out += (name, b": %d\r\n" % length)
-            length = None
-        elif lower not in dropped:
+        if lower not in dropped:
             out += (name, b": ", value, b"\r\n")
+        elif lower == b"content-length" and length_line is not None:
+            out += (name, length_line)
+            length_line = None
     if body_framing is not None:
         out.append(body_framing)
-    elif length is not None and (length or method == b"POST"):
-        out.append(b"content-length: %d\r\n" % length)
+    elif length_line is not None and (plan.body or method == b"POST"):
+        out += (b"content-length", length_line)
     if held is not None:
         out.append(b"%b: %b\r\n" % held)
-    elif address.upstream is None and b"authorization" in head.noted:
+    elif address.upstream is None and endpoint.upstream.provider in _NATIVE_HEADER_PROVIDERS:
         _use_native_header(out, endpoint, head)
     out += [b"%b: %b\r\n" % pair for pair in endpoint.extra_headers]
     if plan.hides_usage:
         out.append(b"accept-encoding: identity\r\n")
     out += (trace_headers, b"\r\n", plan.body)
     return b"".join(out)
+
+
+_NATIVE_HEADER_PROVIDERS = ("anthropic", AZURE)
 
 
 @lru_cache(maxsize=1024)
@@ -105,9 +107,9 @@ def _use_native_header(out: list[bytes], endpoint: Endpoint, head: RequestHead) 
 
     Clients that speak to every provider through one base URL send `Authorization: Bearer` to all.
     """
-    provider = endpoint.upstream.provider
-    if provider not in ("anthropic", AZURE):
+    if b"authorization" not in head.noted:
         return
+    provider = endpoint.upstream.provider
     native = credential_header(provider, "anthropic")
     scheme, _, token = head.noted[b"authorization"].decode("latin-1").partition(" ")
     is_foreign = token.startswith(_FOREIGN_BEARERS)

@@ -18,6 +18,14 @@ _NOTED = frozenset(
 _NOTED_LENGTHS = frozenset(map(len, _NOTED))
 
 
+_HEAD_LIMIT_BYTES = 256 * 1024
+"""Of an answer's head with all interim answers before it; real ones have a few kilobytes."""
+
+
+class NotHttp(Exception):
+    """The answer breaks HTTP where the parser does not mind."""
+
+
 class AnswerSink(Protocol):
     """Who asked: is told what each read brought, and of the one end."""
 
@@ -57,6 +65,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_close_after",
         "_has_junk",
         "_head",
+        "_head_bytes",
         "_is_complete",
         "_is_head_request",
         "_new_head",
@@ -88,6 +97,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._new_head: AnswerHead | None = None
         self._is_complete = False
         self._has_junk = False
+        self._head_bytes = 0
         self._is_head_request = False
         self._close_after = False
         self._on_free = _forget
@@ -111,6 +121,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Start an exchange: write the request head, with the body unless that follows."""
         self.sink = sink
         self.answer_began = False
+        self._head_bytes = 0
         self._is_head_request = is_head_request
         self._close_after = False
         self.is_request_whole = is_whole
@@ -186,6 +197,10 @@ class UpstreamConnection(asyncio.Protocol):
         garbled = False
         try:
             self._parser.feed_data(data)
+            if not self.answer_began:
+                self._count_head(len(data))
+        except NotHttp:
+            garbled = True
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # an upgrade unasked
             garbled = not self._is_complete
         sink, head, pieces = self.sink, self._new_head, self._pieces
@@ -200,6 +215,11 @@ class UpstreamConnection(asyncio.Protocol):
         if garbled and self.sink is sink:
             self.cancel()
             sink.answer_lost(garbled=True)
+
+    def _count_head(self, read_bytes: int) -> None:
+        self._head_bytes += read_bytes
+        if self._head_bytes > _HEAD_LIMIT_BYTES:
+            raise NotHttp
 
     def _free(self) -> None:
         self.sink = None
@@ -235,6 +255,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         head = self._head
         head.status = self._parser.get_status_code()
+        if head.status < 100:
+            raise NotHttp
         if head.status < 200:  # interim: consumed here (RFC 9110 section 15.2)
             return
         self._close_after = not self._parser.should_keep_alive()

@@ -46,11 +46,11 @@ class ParameterTable:
 
     def read(self, source: object) -> dict[str, Any]:
         """Collect what was sent and has the right type."""
-        return {
-            name: taken
-            for (name, take), value in zip(self._columns, self._values(source), strict=False)
-            if value is not None and (taken := take(value)) is not None
-        }
+        found = {}
+        for (name, take), value in zip(self._columns, self._values(source), strict=False):
+            if value is not None and (taken := take(value)) is not None:
+                found[name] = taken
+        return found
 
 
 def read_body(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
