@@ -1,4 +1,4 @@
-"""A provider that is nothing but a function of each connection: for what no HTTP server would do."""
+"""A provider that is a function of each connection: for what no HTTP server would do."""
 
 import socket
 import threading

@@ -88,7 +88,7 @@ def peak_bytes(pid: int) -> int:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n",
         b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
-        b"POST /v1/files HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/files HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
         b"GET /v1/models HTTP/1.1\r\nx-feature: a\r\n b\r\n\r\n",
         b"\0" * 1000,
     ],
@@ -107,7 +107,9 @@ def test_a_request_that_is_no_clear_request_is_refused(
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: b'{"model":"gpt-4o-mini","messages":' + b"[" * (5 * MEGABYTE) + b"]" * (5 * MEGABYTE),
+        lambda: (
+            b'{"model":"gpt-4o-mini","messages":' + b"[" * (5 * MEGABYTE) + b"]" * (5 * MEGABYTE)
+        ),
         lambda: b"[" * (10 * MEGABYTE),
         lambda: b'{"a":' * (2 * MEGABYTE),
         lambda: b'"' + b"\\" * (10 * MEGABYTE),
@@ -254,17 +256,23 @@ def test_no_content_and_no_credential_is_ever_written_down(
                     client.call(target, sent, headers=lines)
         spool = gateway.data_dir / "spool"
         processes.wait_until(
-            lambda: b"".join(each.read_bytes() for each in spool.glob("*.ndjson")).count(
-                b'"type":"receipt"'
+            lambda: (
+                b"".join(each.read_bytes() for each in spool.glob("*.ndjson")).count(
+                    b'"type":"receipt"'
+                )
+                >= len(bodies) * len(scripts) * len(prefixes)
             )
-            >= len(bodies) * len(scripts) * len(prefixes)
         )
         spooled = b"".join(each.read_bytes() for each in spool.iterdir())
     gateway.wait_metrics(
-        lambda now: now.total("spanmeter_calls_total", spanmeter_feature=feature)
-        == len(bodies) * len(scripts) * len(prefixes)
+        lambda now: (
+            now.total("spanmeter_calls_total", spanmeter_feature=feature)
+            == len(bodies) * len(scripts) * len(prefixes)
+        )
     )
     sink.wait(lambda spans: any(s.attributes.get("spanmeter.feature") == feature for s in spans))
     written = [spooled, gateway.errors.encode(), repr(gateway.metrics()).encode(), *sink.bodies]
 
-    assert [name for name, text in CANARIES.items() if any(text.encode() in w for w in written)] == []
+    assert [
+        name for name, text in CANARIES.items() if any(text.encode() in w for w in written)
+    ] == []

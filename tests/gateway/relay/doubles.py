@@ -7,6 +7,10 @@ from typing import Any
 
 import msgspec
 import uvicorn
+from tests.gateway.relay.rules import UPSTREAM_BY_NAME, rules
+from tests.gateway.upstreams.pipe import Pipe
+from uvicorn.server import ServerState
+
 from spanmeter_gateway.board import Field
 from spanmeter_gateway.config import Limits
 from spanmeter_gateway.receipt import Line, Receipt
@@ -15,9 +19,6 @@ from spanmeter_gateway.relay.front import RelayProtocol
 from spanmeter_gateway.relay.relay import Relay
 from spanmeter_gateway.relay.trace import Sampler
 from spanmeter_gateway.upstreams.connection import AnswerHead, AnswerSink
-from tests.gateway.relay.rules import UPSTREAM_BY_NAME, rules
-from tests.gateway.upstreams.pipe import Pipe
-from uvicorn.server import ServerState
 
 _LONG_TURNS = 300
 """Loop turns after which nothing moves any more: all answers of a test take fewer."""
@@ -179,7 +180,7 @@ class Caller:
 
 async def settled(caller: Caller) -> None:
     """Wait until the relay reads again."""
-    while caller.pipe.is_reading_paused and not caller.pipe.is_closed:
+    while caller.pipe.is_reading_paused and not caller.pipe.is_closed:  # noqa: ASYNC110 - a turn
         await asyncio.sleep(0)
 
 

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.gateway.relay.doubles import Caller, World
+
 from spanmeter_gateway.config import Limits
 from spanmeter_gateway.receipt import Receipt
-from tests.gateway.relay.doubles import Caller, World
 
 PLAIN = b'{"model":"gpt-4o","messages":[]}'
 CHAT = b"/v1/chat/completions"
@@ -45,7 +47,8 @@ def requests(draw: st.DrawFn) -> Asked:
         return request(target, body, b"x-feature: f")
     if kind == "chunked":
         return Asked(
-            b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n%b" % (target, draw(chunks(body))),
+            b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n%b"
+            % (target, draw(chunks(body))),
             b"POST %b|%b" % (target, body),
             target,
         )
@@ -70,8 +73,8 @@ def chunks(draw: st.DrawFn, body: bytes) -> bytes:
     return wire + b"0\r\n" + trailer + b"\r\n"
 
 
-def run(check: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(check())  # type: ignore[arg-type]  # a coroutine function
+def run(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(check())
 
 
 def cut(wire: bytes, cuts: Sequence[int]) -> list[bytes]:
@@ -79,7 +82,7 @@ def cut(wire: bytes, cuts: Sequence[int]) -> list[bytes]:
     # The parser ends a head at its last CR: a provider that answers before the LF has come gets
     # its answer through, and then the connection ends. No network splits there and waits so long.
     places = [place for place in places if wire[place - 3 : place + 1] != b"\r\n\r\n"]
-    return [wire[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [wire[start:end] for start, end in pairwise(places)]
 
 
 def seen(world: World) -> list[bytes]:
@@ -213,7 +216,9 @@ def test_a_target_with_a_character_that_no_url_has_is_refused(target: bytes) -> 
         (b"GET /v1/models?" + b"a" * 66_000 + b" HTTP/1.1\r\n\r\n", b"431"),
     ],
 )
-def test_what_we_do_not_serve_is_refused_and_the_connection_ends(wire: bytes, status: bytes) -> None:
+def test_what_we_do_not_serve_is_refused_and_the_connection_ends(
+    wire: bytes, status: bytes
+) -> None:
     async def check() -> None:
         world = World()
         caller = world.caller()

@@ -1,6 +1,7 @@
 """How the headers of a request are sorted."""
 
 import pytest
+
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 
 

@@ -7,15 +7,6 @@ from collections.abc import Callable
 import brotli
 import pytest
 import zstandard
-from spanmeter_gateway.errors import (
-    CallerError,
-    InvalidProvider,
-    InvalidTag,
-    MalformedBody,
-    UnknownPath,
-)
-from spanmeter_gateway.relay.head import RequestHead
-from spanmeter_gateway.relay.journey import Plan, attribute_undecided
 from tests.gateway.relay.rules import (
     AZURE_UPSTREAM,
     HOUSE,
@@ -26,6 +17,16 @@ from tests.gateway.relay.rules import (
     plan_of_other,
     rules,
 )
+
+from spanmeter_gateway.errors import (
+    CallerError,
+    InvalidProvider,
+    InvalidTag,
+    MalformedBody,
+    UnknownPath,
+)
+from spanmeter_gateway.relay.head import RequestHead
+from spanmeter_gateway.relay.journey import Plan, attribute_undecided
 
 OPENAI = UPSTREAM_BY_NAME["openai"]
 CHAT = "/v1/chat/completions"

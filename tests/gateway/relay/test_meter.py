@@ -6,12 +6,13 @@ from dataclasses import replace
 import brotli
 import pytest
 import zstandard
+from tests.fakes.scripts import chat_chunks, chat_completion
+
 from spanmeter.dialects.dialect import ResponseFacts, Tally
 from spanmeter.dialects.openai_chat import OPENAI_CHAT
 from spanmeter.usage import Usage
 from spanmeter_gateway.relay import decoding
 from spanmeter_gateway.relay.meter import Meter
-from tests.fakes.scripts import chat_chunks, chat_completion
 
 ANSWER = chat_completion("gpt-4o")
 USAGE = Usage(input_tokens=12, output_tokens=3)

@@ -1,6 +1,7 @@
 """Each row of the table of outcomes in ARCHITECTURE.md."""
 
 import pytest
+
 from spanmeter.dialects.dialect import ResponseFacts
 from spanmeter_gateway.errors import (
     AzureConfigMissing,

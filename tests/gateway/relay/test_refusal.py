@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from spanmeter.dialects.dialect import Family
 from spanmeter_gateway.errors import (
     BodyTooLarge,

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from tests.gateway.relay.rules import AZURE_UPSTREAM, UPSTREAM_BY_NAME, Headers
+
 from spanmeter_gateway.receipt import Trace
 from spanmeter_gateway.relay.endpoint import Endpoint, open_endpoint
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
@@ -10,7 +12,6 @@ from spanmeter_gateway.relay.journey import Plan
 from spanmeter_gateway.relay.request import write_request, write_trace_headers
 from spanmeter_gateway.routing.address import read_address
 from spanmeter_gateway.upstreams.upstream import Credential, Upstream
-from tests.gateway.relay.rules import AZURE_UPSTREAM, UPSTREAM_BY_NAME, Headers
 
 OPENAI = UPSTREAM_BY_NAME["openai"]
 ANTHROPIC = UPSTREAM_BY_NAME["anthropic"]
@@ -118,7 +119,12 @@ def test_usage_that_is_to_be_hidden_is_asked_for_in_the_clear() -> None:
     ("method", "headers", "framing", "lines"),
     [
         (b"GET", [], b"", [b""]),
-        (b"POST", [(b"content-length", b"0")], b"content-length: 0\r\n", [b"content-length: 0", b""]),
+        (
+            b"POST",
+            [(b"content-length", b"0")],
+            b"content-length: 0\r\n",
+            [b"content-length: 0", b""],
+        ),
         (
             b"PUT",
             [(b"content-length", b"9")],
@@ -138,9 +144,7 @@ def test_a_body_that_follows_is_framed_once(
 ) -> None:
     plan = Plan(OPENAI, "/v1/files", b"")
 
-    found = written(
-        OPENAI, headers, target="/v1/files", plan=plan, method=method, framing=framing
-    )
+    found = written(OPENAI, headers, target="/v1/files", plan=plan, method=method, framing=framing)
 
     assert found[2:] == lines
 

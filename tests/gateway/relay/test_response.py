@@ -1,6 +1,7 @@
 """The head that the caller gets: the provider's own, with our framing."""
 
 import pytest
+
 from spanmeter_gateway.relay.response import Framing, choose_framing, write_head
 from spanmeter_gateway.upstreams.connection import AnswerHead
 

@@ -1,9 +1,10 @@
 """A body that passes through in parts."""
 
 import pytest
+from tests.gateway.upstreams.pipe import Pipe
+
 from spanmeter_gateway.relay.upload import WAITING_LIMIT_BYTES, Upload
 from spanmeter_gateway.upstreams.connection import UpstreamConnection
-from tests.gateway.upstreams.pipe import Pipe
 
 
 def connected() -> tuple[UpstreamConnection, Pipe]:

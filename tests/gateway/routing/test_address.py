@@ -1,6 +1,7 @@
 """What a request target says by itself."""
 
 import pytest
+
 from spanmeter_gateway.routing.address import AZURE, Address, read_address, split_target
 
 KNOWN = {"openai": "openai", "anthropic": "anthropic", "azure": AZURE, "v2": "vllm"}
@@ -36,7 +37,12 @@ def test_a_target_is_split_in_any_of_its_forms(target: str, parts: tuple[str, st
             "openai_chat",
             ("/v1/chat/completions", "a=1", "openai", None),
         ),
-        ("POST", "//openai//v1/embeddings", "openai_embeddings", ("//v1/embeddings", "", "openai", None)),
+        (
+            "POST",
+            "//openai//v1/embeddings",
+            "openai_embeddings",
+            ("//v1/embeddings", "", "openai", None),
+        ),
         ("GET", "/openai", None, ("/", "", "openai", None)),
         ("GET", "/openai/", None, ("/", "", "openai", None)),
         ("GET", "/openai/openai", None, ("/openai", "", "openai", None)),

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
 from tests.gateway.upstreams.pipe import Pipe
+
+from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -136,7 +138,7 @@ def answers(draw: st.DrawFn) -> Sent:
 
 def cut(wire: bytes, cuts: Sequence[int]) -> Iterator[bytes]:
     places = sorted({0, len(wire), *(place % (len(wire) + 1) for place in cuts)})
-    return (wire[start:end] for start, end in zip(places, places[1:], strict=False))
+    return (wire[start:end] for start, end in pairwise(places))
 
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=12)
@@ -200,9 +202,7 @@ def test_what_nobody_asked_for_is_nobodys_answer(sent: Sent, junk: bytes, cuts: 
     cuts=CUTS,
     missing=st.integers(0, 10_000),
 )
-def test_an_answer_that_is_cut_is_never_complete(
-    sent: Sent, cuts: list[int], missing: int
-) -> None:
+def test_an_answer_that_is_cut_is_never_complete(sent: Sent, cuts: list[int], missing: int) -> None:
     peer = Peer()
     heard = peer.ask(is_head=sent.is_head)
 

@@ -89,7 +89,9 @@ def decoder_for(content_encoding: bytes | None) -> Decoder | None:
     if coding == b"deflate":
         return _Bounded(_Deflate())
     if coding == b"br":
-        return _Bounded(brotli.Decompressor().process)
+        # A slice of brotli may decode to gigabytes at once, so it must be told to stop.
+        process = brotli.Decompressor().process
+        return _Bounded(lambda piece: process(piece, output_buffer_limit=LIMIT_BYTES + 1))
     if coding == b"zstd":
         return _Bounded(zstandard.ZstdDecompressor().decompressobj().decompress)
     raise Undecodable("unknown_coding")

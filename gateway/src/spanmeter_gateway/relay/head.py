@@ -36,6 +36,7 @@ _NOTED_NAMES = frozenset(
 )
 _KNOWN: dict[bytes, tuple[bytes, int]] = {}
 _KNOWN_LIMIT = 4096
+_KNOWN_NAME_BYTES = 64
 
 
 def _classify(name: bytes) -> tuple[bytes, int]:
@@ -50,7 +51,7 @@ def _classify(name: bytes) -> tuple[bytes, int]:
         kind = _ATTRIBUTION
     else:
         kind = _FORWARDED
-    if len(_KNOWN) < _KNOWN_LIMIT:
+    if len(_KNOWN) < _KNOWN_LIMIT and len(name) <= _KNOWN_NAME_BYTES:
         _KNOWN[name] = (lower, kind)
     return lower, kind
 

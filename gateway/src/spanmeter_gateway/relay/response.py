@@ -9,6 +9,7 @@ _NO_BODY_STATUSES = frozenset((204, 304))
 """Answers without a body whatever their headers say (RFC 9112 section 6.3)."""
 _IS_HOP: dict[bytes, bool] = {}
 _KNOWN_LIMIT = 4096
+_KNOWN_NAME_BYTES = 64
 
 
 class Framing(Enum):
@@ -56,6 +57,6 @@ def write_head(head: AnswerHead, framing: Framing, *, keep_alive: bool) -> bytes
 
 def _remember(name: bytes) -> bool:
     is_hop = name.lower() in HOP_BY_HOP
-    if len(_IS_HOP) < _KNOWN_LIMIT:
+    if len(_IS_HOP) < _KNOWN_LIMIT and len(name) <= _KNOWN_NAME_BYTES:
         _IS_HOP[name] = is_hop
     return is_hop
