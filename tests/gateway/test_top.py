@@ -228,7 +228,7 @@ class _FlakyBooks(_Books):
     statuses: ClassVar = iter([200, 503, 200])
 
     @property
-    def status(self) -> int:  # type: ignore[override]
+    def status(self) -> int:  # type: ignore[override]  # as HTTPError has it
         return next(self.statuses)
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -32,7 +33,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture(scope="module")
 def gateway(provider: ReplayProvider, sink: OtlpSink) -> Iterator[GatewayProcess]:
-    here = {"provider": "openai", "base_url": provider.base_url}
+    here: dict[str, Any] = {"provider": "openai", "base_url": provider.base_url}
     upstreams = {
         "openai": here,
         "anthropic": here | {"provider": "anthropic"},

@@ -15,7 +15,7 @@ def test_a_receipt_that_cannot_be_billed_is_entered_without_a_cost(
 ) -> None:
     lay(desk.spool, [receipt_line("a1")])
     books = desk.open()
-    books._bill = fail  # type: ignore[assignment]
+    books._bill = fail  # type: ignore[assignment]  # a fault put in place
 
     desk.work()
 
@@ -29,7 +29,7 @@ def test_a_receipt_that_cannot_be_counted_is_counted_as_dropped(
 ) -> None:
     lay(desk.spool, [receipt_line("a1")])
     desk.open()
-    desk.registry.enter = fail  # type: ignore[assignment]
+    desk.registry.enter = fail  # type: ignore[assignment]  # a fault put in place
 
     desk.work()
 
@@ -43,7 +43,7 @@ def test_spans_that_cannot_be_printed_do_not_keep_their_segment(
 ) -> None:
     lay(desk.spool, [receipt_line("a1")])
     desk.open()
-    desk.spans.offer = fail  # type: ignore[assignment]
+    desk.spans.offer = fail  # type: ignore[assignment]  # a fault put in place
 
     desk.work()
 

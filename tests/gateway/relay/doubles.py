@@ -38,7 +38,7 @@ class Spool:
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
 
-    def put(self, line: bytes) -> None:
+    def put(self, line: bytes, *, ends_open: bool = False) -> None:
         read = _LINE.decode(line)
         if isinstance(read, Receipt):
             self.receipts.append(read)
@@ -132,12 +132,12 @@ class World:
             rules=rules(),
             sampler=Sampler({}),
             spool=self.spool,
-            column=Column(),  # type: ignore[arg-type]  # what the relay uses of it
+            column=Column(),  # type: ignore[arg-type]  # a pool in all but name  # what the relay uses of it
             limits=limits or Limits(),
             listen=("127.0.0.1", 1),
         )
         self._config = uvicorn.Config(
-            self.relay,  # type: ignore[arg-type]  # as the relay process does it
+            self.relay,  # type: ignore[arg-type]  # a pool in all but name  # as the relay process does it
             interface="asgi3",
             ws="none",
             lifespan="off",
@@ -191,4 +191,4 @@ async def _turn(turns: int) -> None:
 
 def _endpoint(provider: Provider) -> Endpoint:
     plain = replace(UPSTREAM_BY_NAME["openai"], base_url="http://127.0.0.1:9")
-    return replace(open_endpoint(plain, {}), pool=provider)  # type: ignore[arg-type]
+    return replace(open_endpoint(plain, {}), pool=provider)  # type: ignore[arg-type]  # a pool in all but name

@@ -1,6 +1,7 @@
 """Which upstream a request finds, and what path it gets there."""
 
 import pytest
+
 from spanmeter_gateway.errors import AzureConfigMissing, InvalidProvider, UnknownPath
 from spanmeter_gateway.routing.address import read_address
 from spanmeter_gateway.routing.choice import Directory, join_base, upstream_target
@@ -18,7 +19,7 @@ OWN = Upstream(name="own", provider="vllm", base_url="http://127.0.0.1:8000", mo
 UPSTREAMS = (OWN, AZURE, *well_known_upstreams())
 
 
-def directory(*upstreams: Upstream, ignore: bool = False) -> Directory:  # noqa: FBT001 - a setting
+def directory(*upstreams: Upstream, ignore: bool = False) -> Directory:
     return Directory(upstreams or UPSTREAMS, default="openai", ignore_invalid_provider=ignore)
 
 
@@ -128,7 +129,7 @@ def test_x_provider_takes_names_aliases_and_upstreams(asked: str) -> None:
 
 
 def test_an_unknown_provider_is_refused_with_the_valid_values() -> None:
-    with pytest.raises(InvalidProvider, match="anthropic.*groq.*openai"):
+    with pytest.raises(InvalidProvider, match=r"anthropic.*groq.*openai"):
         directory().asked_upstream("opneai")
 
 

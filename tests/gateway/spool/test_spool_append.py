@@ -255,9 +255,36 @@ print({{reason for reason, _ in dropped}}, count - sum(n for _, n in dropped), p
     )  # fmt: skip
 
     assert (ended.stdout, ended.stderr.count("\n")) == (
-        "{'spool_error'} 0 []\n",
+        "{'spool_full'} 0 []\n",
         1,  # the one warning
     )
+
+
+def test_the_end_of_an_open_call_is_kept_until_the_disk_takes_it(
+    tmp_path: Path, drops: Drops, open_writer: Callable[..., SpoolWriter]
+) -> None:
+    writer = open_writer()
+
+    with unwritable_disk():
+        writer.put(receipt_line("a1"), ends_open=True)
+        writer.put(receipt_line("b2"))
+        drops.wait_for({"spool_error": 1})
+    wait_for_segments(tmp_path, 1)
+
+    assert contents(tmp_path) == [([a_receipt("a1")], [])]
+    assert drops.counts == {"spool_error": 1}
+
+
+def test_the_end_of_an_open_call_that_never_finds_room_is_counted_at_the_stop(
+    tmp_path: Path, drops: Drops, open_writer: Callable[..., SpoolWriter]
+) -> None:
+    writer = open_writer()
+
+    with unwritable_disk():
+        writer.put(receipt_line("a1"), ends_open=True)
+        writer.close()
+
+    assert drops.counts == {"spool_error": 1}
 
 
 def test_a_folder_that_is_gone_is_counted_and_one_that_is_back_is_used(

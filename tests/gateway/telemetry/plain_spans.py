@@ -169,7 +169,7 @@ def _inference(receipt: Receipt, bill: Bill, attempt: Attempt) -> Span:
     return _client(receipt, attempt, f"{receipt.operation or ''} {model or ''}".strip(), attributes)
 
 
-def _parameters(receipt: Receipt, is_openai: bool) -> dict[str, Any]:  # noqa: FBT001
+def _parameters(receipt: Receipt, is_openai: bool) -> dict[str, Any]:  # noqa: FBT001 - a fact
     sent = receipt.parameters
     doubles = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
     texts = {

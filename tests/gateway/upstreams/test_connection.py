@@ -13,7 +13,7 @@ from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnectio
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=80, deadline=None)
 
 
 @dataclass

@@ -64,7 +64,7 @@ def test_the_code_of_an_error_status(
     path: str,
     body: Any,
     code: str | None,
-    is_stream_asked: bool,  # noqa: FBT001
+    is_stream_asked: bool,  # noqa: FBT001 - a column
 ) -> None:
     facts = close(path, json.dumps(body).encode(), status=400, stream=is_stream_asked)
 

@@ -217,7 +217,7 @@ def test_a_null_member_is_there_and_an_absent_one_is_not() -> None:
         ({"stream": True}, False),
     ],
 )
-def test_usage_is_asked_for_only_by_a_stream_that_says_so(body: Any, asks: bool) -> None:  # noqa: FBT001
+def test_usage_is_asked_for_only_by_a_stream_that_says_so(body: Any, asks: bool) -> None:  # noqa: FBT001 - a column
     assert describe(body).asks_for_usage is asks
 
 

@@ -65,7 +65,7 @@ def events(*datas: str) -> str:
 @pytest.mark.parametrize("is_stream_asked", [False, True])
 def test_usage_is_found_wherever_it_stands(
     stream: str,
-    is_stream_asked: bool,  # noqa: FBT001
+    is_stream_asked: bool,  # noqa: FBT001 - a column
 ) -> None:
     facts = read(CHAT, stream, stream=is_stream_asked)
 

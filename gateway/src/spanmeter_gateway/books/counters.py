@@ -99,8 +99,12 @@ class Counters:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._prepare(path)
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             raise StartError(f"{path}: {error}; is another spanmeter using it?") from error
+        except sqlite3.Error as error:
+            raise StartError(
+                f"{path}: {error}; move it away, and the counters start from 0 again"
+            ) from error
 
     def _prepare(self, path: Path) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()

@@ -18,6 +18,7 @@ from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.books.ports import Entry, SpanExport
 from spanmeter_gateway.books.process import BooksSettings, run_books
 from spanmeter_gateway.config import Config
+from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.metering.prices import PriceBook
 from spanmeter_gateway.start import Start
 from spanmeter_gateway.telemetry.registry import Registry
@@ -54,7 +55,12 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
-    run(start.config, stop)
+    try:
+        run(start.config, stop)
+    except (StartError, OSError, ValueError) as error:
+        # One line, because the supervisor tries again and again: what to do is in it.
+        logging.getLogger("spanmeter.books").error("cannot start: %s", error)
+        sys.exit(1)
 
 
 def _end_with_parent(stop: threading.Event) -> None:

@@ -79,6 +79,7 @@ class Call:
         "_keep_alive",
         "_named_hop",
         "_relay",
+        "has_left_open",
         "is_noted_open",
         "opened_s",
     )
@@ -115,7 +116,7 @@ class Call:
         self._address = journey.find_address(
             account, relay.rules, head=head, target=target.decode("latin-1")
         )
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._held_bytes = 0
         self._hides_usage = False
         self._exchange: Exchange | None = None
@@ -124,6 +125,7 @@ class Call:
         self._is_over = False
         self.opened_s = relay.loop.time()
         self.is_noted_open = False
+        self.has_left_open = False
         relay.begin(self)
 
     # the caller's side
@@ -156,7 +158,12 @@ class Call:
         if self._held_bytes > self._relay.limits.body_bytes:
             self._refuse(self._too_large(), is_read=False)
             return
-        self._body.append(piece)
+        if not self._body:
+            self._body = piece  # most bodies come in one read
+        elif isinstance(self._body, bytearray):
+            self._body += piece
+        else:
+            self._body = bytearray(self._body) + piece
 
     def body_end(self) -> None:
         """Know that the request is whole."""
@@ -166,8 +173,7 @@ class Call:
             self._exchange.end_upload()
             return
         account, began_ns = self._account, time.monotonic_ns()
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = []
+        body, self._body = bytes(self._body), b""
         try:
             plan = journey.decide(
                 account, self._relay.rules, head=self._head, address=self._address, body=body

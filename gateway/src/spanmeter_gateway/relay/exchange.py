@@ -20,7 +20,6 @@ from spanmeter_gateway.relay.upload import Upload
 from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
 from spanmeter_gateway.upstreams.pool import ConnectFailed
 
-
 STALE_S = 0.5
 """A close that was under way when we wrote arrives within a round trip; models think for longer."""
 

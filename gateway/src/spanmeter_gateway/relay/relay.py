@@ -27,6 +27,9 @@ class Sweepable(Protocol):
 
     opened_s: float
     is_noted_open: bool
+    """Its `open` line says all that is known by now."""
+    has_left_open: bool
+    """It has left an `open` line."""
 
     def look_at_clock(self, now_s: float) -> None:
         """End the call if a deadline has passed."""
@@ -41,8 +44,8 @@ class Sweepable(Protocol):
 class Spool(Protocol):
     """Where receipts go."""
 
-    def put(self, line: bytes) -> None:
-        """Take one line without its line end; never waits."""
+    def put(self, line: bytes, *, ends_open: bool = False) -> None:
+        """Take one line without its line end; never waits. `ends_open`: see `SpoolWriter.put`."""
 
 
 class Limits(Protocol):
@@ -93,7 +96,7 @@ class Relay:
     def end(self, call: Sweepable, receipt: Receipt) -> None:
         """Forget a call and keep its receipt: the one place where a call ends."""
         self.calls.discard(call)
-        self._spool.put(self._encode(receipt))
+        self._spool.put(self._encode(receipt), ends_open=call.has_left_open)
 
     def hold(self, body_bytes: int) -> bool:
         """Reserve memory for a request body; false when this worker holds too much already."""
@@ -117,7 +120,7 @@ class Relay:
             if not call.is_noted_open and now_s - call.opened_s > OPEN_AFTER_S:
                 line = call.as_open()
                 if line is not None:
-                    call.is_noted_open = True
+                    call.is_noted_open = call.has_left_open = True
                     self._spool.put(self._encode(line))
         for connection in list(self.connections):
             connection.look_at_clock(now_s)

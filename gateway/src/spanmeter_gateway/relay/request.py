@@ -43,23 +43,19 @@ def write_request(
         target = _without_key_parameter(target)
     dropped = _dropped(
         endpoint.replaced,
-        named_hop,
         is_decoded=plan.is_decoded,
         hides_usage=plan.hides_usage,
         is_held=held is not None,
     )
-    length_line = b": %d\r\n" % len(plan.body) if body_framing is None else None
+    if named_hop:
+        dropped |= named_hop
     out = [method, b" ", target.encode("latin-1"), b" HTTP/1.1\r\nhost: ", endpoint.host_header]
     out.append(b"\r\n")
-    for lower, name, value in head.forwarded:
-        if lower not in dropped:
-            out += (name, b": ", value, b"\r\n")
-        elif lower == b"content-length" and length_line is not None:
-            out += (name, length_line)
-            length_line = None
-    if body_framing is not None:
-        out.append(body_framing)
-    elif length_line is not None and (plan.body or method == b"POST"):
+    length_line = b": %d\r\n" % len(plan.body) if body_framing is None else None
+    is_sized = _copy_headers(out, head, dropped=dropped, length_line=length_line)
+    if length_line is None:
+        out.append(body_framing or b"")
+    elif not is_sized and (plan.body or method == b"POST"):
         out += (b"content-length", length_line)
     if held is not None:
         out.append(b"%b: %b\r\n" % held)
@@ -72,27 +68,32 @@ def write_request(
     return b"".join(out)
 
 
+def _copy_headers(
+    out: list[bytes], head: RequestHead, *, dropped: frozenset[bytes], length_line: bytes | None
+) -> bool:
+    """Copy what is forwarded; the length is written anew in its place. Was there one?"""
+    is_sized = False
+    for lower, name, value in head.forwarded:
+        if lower not in dropped:
+            out += (name, b": ", value, b"\r\n")
+        elif lower == b"content-length" and length_line is not None and not is_sized:
+            out += (name, length_line)
+            is_sized = True
+    return is_sized
+
+
 _NATIVE_HEADER_PROVIDERS = ("anthropic", AZURE)
 
 
 @lru_cache(maxsize=1024)
 def _dropped(
-    replaced: frozenset[bytes],
-    named_hop: frozenset[bytes],
-    *,
-    is_decoded: bool,
-    hides_usage: bool,
-    is_held: bool,
+    replaced: frozenset[bytes], *, is_decoded: bool, hides_usage: bool, is_held: bool
 ) -> frozenset[bytes]:
     # The caller's trace context is not for a provider; ours is, where it is configured so.
-    dropped = (
-        replaced
-        | named_hop
-        | {
-            *(b"host", b"content-length", b"connection", b"expect", b"transfer-encoding"),
-            *(b"traceparent", b"tracestate"),
-        }
-    )
+    dropped = replaced | {
+        *(b"host", b"content-length", b"connection", b"expect", b"transfer-encoding"),
+        *(b"traceparent", b"tracestate"),
+    }
     if is_decoded:
         dropped |= {b"content-encoding"}
     if hides_usage:

@@ -9,11 +9,20 @@ WAITING_LIMIT_BYTES = 65_536
 class Upload:
     """A request body on its way, framed as the caller framed it."""
 
-    __slots__ = ("_is_chunked", "_waiting", "framing", "is_bodiless", "is_full", "is_whole")
+    __slots__ = (
+        "_is_chunked",
+        "_waiting",
+        "_waiting_bytes",
+        "framing",
+        "is_bodiless",
+        "is_full",
+        "is_whole",
+    )
 
     def __init__(self, content_length: bytes | None, *, is_chunked: bool) -> None:
         self._is_chunked = is_chunked
         self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self.is_bodiless = not is_chunked and content_length in (None, b"0")
         self.is_whole = False
         self.is_full = False
@@ -31,7 +40,8 @@ class Upload:
             connection.send_more(framed)
             return
         self._waiting.append(framed)
-        self.is_full = sum(map(len, self._waiting)) > WAITING_LIMIT_BYTES
+        self._waiting_bytes += len(framed)
+        self.is_full = self._waiting_bytes > WAITING_LIMIT_BYTES
 
     def end(self, *, connection: UpstreamConnection | None) -> None:
         """Know that the body is whole."""
@@ -47,6 +57,7 @@ class Upload:
     def flush(self, connection: UpstreamConnection) -> None:
         """Send what waited for the connection."""
         waiting, self._waiting = self._waiting, []
+        self._waiting_bytes = 0
         self.is_full = False
         if waiting:
             connection.send_more(b"".join(waiting))

@@ -31,6 +31,12 @@ DropReason = Literal["spool_full", "spool_error", "spool_backlog"]
 
 SEGMENT_BYTES = 4 << 20
 """Where a flush is split, so that a reader never meets a segment too large for one batch."""
+KEPT_LINES = 10_000
+"""Ends of open calls that wait for a disk to have room; beyond it they are lines like any other."""
+KEPT_FREE_BYTES = 64 << 20
+KEPT_FREE_PART = 16
+"""Receipts leave so much of a disk free, or one part of so many of a small one: without room books
+cannot commit, and what they cannot commit they never delete."""
 _WARN_INTERVAL_S = 60.0
 
 _log = logging.getLogger(__name__)
@@ -67,6 +73,7 @@ class SpoolWriter:
         self._max_pending_bytes = max_pending_bytes
         self._recount_interval_s = recount_interval_s
         self._pending: deque[bytes] = deque()
+        self._kept: deque[bytes] = deque()
         self._put_bytes = 0
         self._taken_bytes = 0
         self._sequence = 0
@@ -84,8 +91,15 @@ class SpoolWriter:
         self._lock_alive()
         self._thread.start()
 
-    def put(self, line: bytes) -> None:
-        """Take one encoded line, without a newline; never waits and never raises."""
+    def put(self, line: bytes, *, ends_open: bool = False) -> None:
+        """Take one encoded line, without a newline; never waits and never raises.
+
+        `ends_open`: a receipt whose call left an `open` line. It is kept until it can be written,
+        because books would otherwise enter the call a second time, as lost with its relay.
+        """
+        if ends_open and len(self._kept) < KEPT_LINES:
+            self._kept.append(line)
+            return
         size = len(line)
         if self._put_bytes - self._taken_bytes + size > self._max_pending_bytes:
             if not is_open_line(line):
@@ -114,12 +128,25 @@ class SpoolWriter:
         try:
             self._show_life()
         except OSError as error:
-            self._give_up(self._take(waiting), error)
+            self._warn(f"cannot write, {error.strerror}")
+            self._drop("spool_error", self._take(waiting))
             return
         while waiting > 0:
             lines = self._take(waiting, SEGMENT_BYTES)
             waiting -= len(lines)
-            self._write(lines)
+            reason = self._write(lines)
+            if reason is not None:
+                self._drop(reason, lines)
+        self._flush_kept()
+
+    def _flush_kept(self) -> None:
+        """Write the ends of open calls, behind the open lines; what cannot be written is kept."""
+        lines = [self._kept.popleft() for _ in range(len(self._kept))]
+        reason = self._write(lines) if lines else None
+        if reason is not None and self._stop.is_set():
+            self._drop(reason, lines)
+        elif reason is not None:
+            self._kept.extendleft(reversed(lines))
 
     def _take(self, most: int, enough_bytes: float = float("inf")) -> list[bytes]:
         lines: list[bytes] = []
@@ -130,23 +157,26 @@ class SpoolWriter:
         self._taken_bytes += size
         return lines
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[bytes]) -> DropReason | None:
+        """Write lines as one segment, or say why that cannot be."""
         self._sequence += 1
         name = SegmentName(*self._writer, self._sequence)
         content = encode_segment(name, lines, generation=self.generation)
         part = self._folder / f"{name}{PART}"
         try:
-            if self._folder_bytes() + len(content) > self._max_bytes:
-                self._drop("spool_full", lines)
-                return
+            is_over = self._folder_bytes() + len(content) > self._max_bytes
+            if is_over or _free_bytes(self._folder) < len(content):
+                self._warn("it is full")
+                return "spool_full"
             part.write_bytes(content)
             part.rename(part.with_suffix(READY))
         except OSError as error:
             with suppress(OSError):
                 part.unlink()
-            self._give_up(lines, error)
-            return
+            self._warn(f"cannot write, {error.strerror}")
+            return "spool_error"
         self._used_bytes += len(content)
+        return None
 
     def _folder_bytes(self) -> int:
         """Count what all writers have in the folder: now and then exactly, between by our own."""
@@ -175,17 +205,22 @@ class SpoolWriter:
             os.close(self._alive_fd)
             self._alive_fd = -1
 
-    def _give_up(self, lines: list[bytes], error: OSError) -> None:
-        self._drop("spool_error", lines)
+    def _warn(self, cause: str) -> None:
         now = time.monotonic()
         if now >= self._warn_at:
             self._warn_at = now + _WARN_INTERVAL_S
-            _log.warning("spool: cannot write (%s); receipts are dropped", error.strerror)
+            _log.warning("spool: %s; receipts are dropped", cause)
 
     def _drop(self, reason: DropReason, lines: Sequence[bytes]) -> None:
         receipts = sum(not is_open_line(line) for line in lines)
         if receipts:
             self._on_drop(reason, receipts)
+
+
+def _free_bytes(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    kept_bytes = min(KEPT_FREE_BYTES, disk.f_blocks * disk.f_frsize // KEPT_FREE_PART)
+    return disk.f_bavail * disk.f_frsize - kept_bytes
 
 
 def _sum_of_sizes(folder: Path) -> int:

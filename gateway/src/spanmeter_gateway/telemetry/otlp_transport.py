@@ -113,13 +113,13 @@ class GrpcTransport(GrpcSpanExporter):
 
     def _initialize_channel_and_stub(self) -> None:
         # The exporter calls this at first and to connect again; its own stub takes messages only.
-        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]
+        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]  # theirs has no types
         self._stub_of_bytes = _RawStub(self._channel)
-        self._client = self._stub_of_bytes  # type: ignore[assignment]
+        self._client = self._stub_of_bytes  # type: ignore[assignment]  # a stub of bytes
 
-    def _translate_data(self, data: Request) -> bytes:  # type: ignore[override]
+    def _translate_data(self, data: Request) -> bytes:  # type: ignore[override]  # bytes, not spans
         # The exporter's hook from its caller's spans to what its stub sends: ours are encoded.
         return data.body
 
-    def _count_data(self, data: Request) -> int:  # type: ignore[override]
+    def _count_data(self, data: Request) -> int:  # type: ignore[override]  # bytes, not spans
         return data.spans
