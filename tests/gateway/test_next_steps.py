@@ -1,5 +1,6 @@
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,12 @@ HELD = Upstream(
     base_url="https://api.openai.com",
     credential=Credential("env", "OPENAI_API_KEY"),
 )
+
+
+@pytest.fixture(autouse=True)
+def in_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", [str(Path.cwd() / ".venv/bin/spanmeter")])
 
 
 def said(config: Config) -> str:
@@ -31,7 +38,7 @@ def test_the_next_steps_are_what_to_change_and_where_to_look() -> None:
         "Anthropic SDK      ANTHROPIC_BASE_URL=http://127.0.0.1:8080\n"
         "name the feature   X-Feature: checkout-assistant\n"
         "metrics            http://127.0.0.1:9464/metrics\n"
-        "live table         spanmeter top\n"
+        "live table         .venv/bin/spanmeter top\n"
         "\n"
         "curl http://127.0.0.1:8080/v1/chat/completions \\\n"
         '-H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\\n'
@@ -49,7 +56,7 @@ def test_the_command_can_be_copied() -> None:
 
 
 def test_another_address_of_the_books_is_given_to_top() -> None:
-    assert "spanmeter top --url http://127.0.0.1:9999" in said(Config(books_port=9999))
+    assert ".venv/bin/spanmeter top --url http://127.0.0.1:9999" in said(Config(books_port=9999))
 
 
 def test_a_held_credential_on_an_open_port_is_warned_of() -> None:
@@ -70,3 +77,13 @@ def test_a_held_credential_on_an_open_port_is_warned_of() -> None:
 )
 def test_nothing_is_warned_of_without_both(config: Config) -> None:
     assert next_steps.open_credentials(config) is None
+
+
+def test_a_program_on_the_path_is_called_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "spanmeter"
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert "live table         spanmeter top\n" in said(Config())

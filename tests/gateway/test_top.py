@@ -140,7 +140,7 @@ class _Books(BaseHTTPRequestHandler):
     status = 200
 
     def do_GET(self) -> None:
-        self.send_response(self.status if self.path == "/metrics" else 404)
+        self.send_response(self.status if self.path == "/metrics?peek=true" else 404)
         self.end_headers()
         self.wfile.write(EXPOSITION.encode())
 

@@ -76,8 +76,9 @@ def keys(shape: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def leaves(family: type[GatewayError]) -> Iterator[type[GatewayError]]:
     for error in family.__subclasses__():
-        yield error
-        yield from leaves(error)
+        if error.__module__ == errors.__name__:  # other tests make errors of their own
+            yield error
+            yield from leaves(error)
 
 
 def nested(values: Iterable[tuple[str, str]]) -> dict[str, Any]:

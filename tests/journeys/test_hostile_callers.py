@@ -40,7 +40,9 @@ def gateway(provider: ReplayProvider, sink: OtlpSink) -> Iterator[GatewayProcess
         "held": here | {"credential": {"env": "HELD_KEY"}},
     }
     with GatewayProcess(
-        upstreams=upstreams, environ={**sink.environ, "HELD_KEY": CANARIES["held"]}
+        upstreams=upstreams,
+        settings={"spool": {"flush_interval_s": 0.05}},
+        environ={**sink.environ, "HELD_KEY": CANARIES["held"]},
     ) as running:
         yield running
 

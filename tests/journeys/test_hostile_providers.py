@@ -40,7 +40,9 @@ def gateway(lines: Lines) -> Iterator[GatewayProcess]:
             "base_url": provider.base_url,
             "timeouts": {"first_byte_s": 1, "idle_s": 1},
         }
-        with GatewayProcess(upstreams={"openai": here}, settings={"drain_s": 1}) as running:
+        with GatewayProcess(
+            upstreams={"openai": here}, settings={"drain_s": 1, "spool": {"flush_interval_s": 0.05}}
+        ) as running:
             yield running
 
 

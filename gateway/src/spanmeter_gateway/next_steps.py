@@ -1,5 +1,9 @@
 """What `serve` says when it is ready: what to change in an application, and where to look."""
 
+import shutil
+import sys
+from pathlib import Path
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +33,7 @@ def next_steps(config: Config) -> RenderableType:
     lines.add_row("Anthropic SDK", f"ANTHROPIC_BASE_URL={config.url}")
     lines.add_row("name the feature", "X-Feature: checkout-assistant")
     lines.add_row("metrics", f"{config.books_url}/metrics")
-    lines.add_row("live table", f"spanmeter top{_url_option(config)}")
+    lines.add_row("live table", f"{_command()} top{_url_option(config)}")
     parts: list[RenderableType] = [
         Text("Spanmeter is ready.", style="bold green"),
         "",
@@ -50,6 +54,15 @@ def open_credentials(config: Config) -> str | None:
         f"{config.listen_host} is open to the network: whoever reaches this port can use the "
         f"credentials of {', '.join(held)}."
     )
+
+
+def _command() -> str:
+    """Name this program as the reader of the lines can call it."""
+    if shutil.which("spanmeter"):
+        return "spanmeter"
+    program = Path(sys.argv[0])
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
 
 
 def _url_option(config: Config) -> str:

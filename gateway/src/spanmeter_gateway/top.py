@@ -78,7 +78,8 @@ def fetch(url: str) -> str:
     """Get the exposition from the books at `url`; raises `BooksUnreachable`."""
     address = f"{url.rstrip('/')}/metrics"
     try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer:
+        # `peek`: Prometheus alone must be the one who sees a new series start at 0.
+        with urllib.request.urlopen(f"{address}?peek=true", timeout=_TIMEOUT_S) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:

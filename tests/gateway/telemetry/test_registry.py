@@ -401,3 +401,15 @@ def test_saving_and_restoring_anywhere_changes_no_total(calls: list[Any], cut: i
         second.enter(receipt, bill)
 
     assert _numbers(second) == _numbers(whole)
+
+
+def test_a_look_sees_a_new_series_as_it_is_and_leaves_its_start_to_the_scrape():
+    registry = Registry()
+    registry.add(names.SEGMENTS.prometheus_name, ("entered",), 3)
+
+    looks = [
+        [point.numbers for family in registry.collect(is_scrape=scrapes) for point in family.points]
+        for scrapes in (False, True, True)
+    ]
+
+    assert looks == [[[3]], [[0]], [[3]]]

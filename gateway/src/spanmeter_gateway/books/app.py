@@ -1,8 +1,7 @@
 """The books' own HTTP surface: what Prometheus scrapes, and whether the books are up."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
@@ -10,16 +9,22 @@ from fastapi.responses import JSONResponse
 from spanmeter_gateway.telemetry.exposition import print_text
 from spanmeter_gateway.telemetry.registry import Registry
 
-Render = Callable[[str | None], tuple[bytes, str]]
-"""Print the registry for an `Accept` header: the body and its content type."""
+
+class Render(Protocol):
+    """Print the registry for an `Accept` header: the body and its content type.
+
+    `is_scrape` is false for somebody who only looks: see `Registry.collect`.
+    """
+
+    def __call__(self, accept: str | None, *, is_scrape: bool = True) -> tuple[bytes, str]: ...
 
 
 def render_with(registry: Registry, lock: AbstractContextManager[object]) -> Render:
     """Print the registry as it was committed last; the books' lock is not held while printing."""
 
-    def render(accept: str | None) -> tuple[bytes, str]:
+    def render(accept: str | None, *, is_scrape: bool = True) -> tuple[bytes, str]:
         with lock:
-            families, gauges = registry.collect(), registry.gauges()
+            families, gauges = registry.collect(is_scrape=is_scrape), registry.gauges()
         return print_text(families, gauges, accept)
 
     return render
@@ -30,8 +35,12 @@ def create_app(render: Render) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/metrics")
-    def metrics(accept: Annotated[str | None, Header()] = None) -> Response:
-        body, content_type = render(accept)
+    def metrics(
+        accept: Annotated[str | None, Header()] = None,
+        *,
+        peek: bool = False,
+    ) -> Response:
+        body, content_type = render(accept, is_scrape=not peek)
         return Response(body, headers={"content-type": content_type})
 
     @app.get("/healthz")

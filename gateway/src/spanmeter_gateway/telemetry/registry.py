@@ -146,12 +146,18 @@ class Registry:
                 cell.is_changed = False
         self._changes[:] = [cell for cell in self._changes if cell.is_changed]
 
-    def collect(self) -> list[Family]:
-        """Return every counter and histogram; a new series shows 0 this once."""
+    def collect(self, *, is_scrape: bool = True) -> list[Family]:
+        """Return every counter and histogram; a new series shows 0 this once.
+
+        Only to a scrape: somebody who just looks sees it as it is, and it stays new.
+        """
         old_before_ns = self._clock_ns() - NEW_FOR_NS
         families = []
         for name, cells in self._cells.items():
-            points = [_point(cell, old_before_ns) for cell in cells.values()]
+            points = [
+                _scraped(cell, old_before_ns) if is_scrape else _point(cell)
+                for cell in cells.values()
+            ]
             families.append(Family(names.METRIC_BY_NAME[name], self._attributes[name], points))
         return families
 
@@ -211,10 +217,14 @@ class Registry:
         return SeriesRow(name, msgspec.json.encode(texts).decode(), values, cell.created_at_ns)
 
 
-def _point(cell: Cell, old_before_ns: int) -> Point:
-    numbers = cell.numbers()
+def _point(cell: Cell) -> Point:
+    return Point(cell.labels, cell.numbers(), cell.created_at_ns)
+
+
+def _scraped(cell: Cell, old_before_ns: int) -> Point:
+    point = _point(cell)
     if cell.is_new:
         cell.is_new = False
         if cell.created_at_ns > old_before_ns:
-            numbers = [0] * len(numbers)
-    return Point(cell.labels, numbers, cell.created_at_ns)
+            point = point._replace(numbers=[0] * len(point.numbers))
+    return point
