@@ -69,6 +69,7 @@ class Call:
         "_address",
         "_answer",
         "_body",
+        "_declared",
         "_exchange",
         "_front",
         "_head",
@@ -91,11 +92,11 @@ class Call:
         *,
         method: bytes,
         target: bytes,
-        headers: list[tuple[bytes, bytes]],
+        head: RequestHead,
+        content_length: bytes | None,
         http_version: str,
         keep_alive: bool,
     ) -> None:
-        head = RequestHead(headers)
         noted = head.noted
         ids = new_ids()
         trace = begin_trace(
@@ -110,6 +111,7 @@ class Call:
         self._relay = relay
         self._front = front
         self._head = head
+        self._declared = content_length
         self._account = account
         self._named_hop = named_by_connection(noted.get(b"connection"))
         self._keep_alive = keep_alive
@@ -132,8 +134,7 @@ class Call:
 
     def open(self) -> None:
         """Start: the head is read, the body may follow."""
-        noted = self._head.noted
-        declared = noted.get(b"content-length")
+        noted, declared = self._head.noted, self._declared
         if self._account.dialect is None:
             self._pass_through(Upload(declared, is_chunked=b"transfer-encoding" in noted))
         elif declared is not None and int(declared) > self._relay.limits.body_bytes:

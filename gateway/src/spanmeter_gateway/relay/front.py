@@ -15,6 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from spanmeter_gateway.relay.call import Call
+from spanmeter_gateway.relay.head import RequestHead
 from spanmeter_gateway.relay.health import HealthCheck
 from spanmeter_gateway.relay.refusal import plain_answer
 from spanmeter_gateway.relay.relay import Relay
@@ -46,12 +47,22 @@ class Inbound(Protocol):
 class Waiting:
     """A pipelined request: read already, begun when the one before it has ended."""
 
-    __slots__ = ("headers", "http_version", "is_whole", "keep_alive", "method", "pieces", "target")
+    __slots__ = (
+        "content_length",
+        "head",
+        "http_version",
+        "is_whole",
+        "keep_alive",
+        "method",
+        "pieces",
+        "target",
+    )
 
     def __init__(self, front: "RelayProtocol") -> None:
         self.method: bytes = front.parser.get_method()
         self.target: bytes = front.url
-        self.headers = front.headers
+        self.head = front.read_head()
+        self.content_length = front.content_length
         self.http_version: str = front.parser.get_http_version()
         self.keep_alive: bool = self.http_version == "1.1" and front.parser.should_keep_alive()
         self.pieces: list[bytes] = []
@@ -73,6 +84,9 @@ class RelayProtocol(HttpToolsProtocol):
         self._is_in_message = False
         self._is_stopping = False
         self._is_lost = False
+        self.content_length: bytes | None = None
+        self._seen_headers: list[tuple[bytes, bytes]] = []
+        self._seen_head = RequestHead([])
         self._offers_upgrade = False
         self._is_in_head = False
         self._idle_bytes = 0
@@ -162,6 +176,7 @@ class RelayProtocol(HttpToolsProtocol):
         """Begin a request."""
         self.url = b""
         self.headers = []
+        self.content_length = None
         self._idle_bytes = 0
         self._is_in_message = self._is_in_head = True
 
@@ -171,7 +186,11 @@ class RelayProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header as it came."""
-        if self._is_in_head:  # a trailer is no header (RFC 9110 section 6.5.1)
+        if not self._is_in_head:  # a trailer is no header (RFC 9110 section 6.5.1)
+            return
+        if len(name) == 14 and name.lower() == b"content-length":
+            self.content_length = value  # apart: the other headers of a caller seldom change
+        else:
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -211,6 +230,12 @@ class RelayProtocol(HttpToolsProtocol):
             self.transport.close()
 
     # the call
+
+    def read_head(self) -> RequestHead:
+        """Sort the headers, unless they are those of the request before."""
+        if self.headers != self._seen_headers:
+            self._seen_headers, self._seen_head = self.headers, RequestHead(self.headers)
+        return self._seen_head
 
     def send(self, answer: bytes) -> None:
         """Write to the caller."""
@@ -281,7 +306,8 @@ class RelayProtocol(HttpToolsProtocol):
                 self,
                 method=request.method,
                 target=request.target,
-                headers=request.headers,
+                head=request.head,
+                content_length=request.content_length,
                 http_version=request.http_version,
                 keep_alive=request.keep_alive,
             )
@@ -307,6 +333,8 @@ class RelayProtocol(HttpToolsProtocol):
             for name, value in self.headers
             if name.lower() not in (b"upgrade", b"connection", b"http2-settings")
         ]
+        if self.content_length is not None:
+            head.append(b"content-length: %b\r\n" % self.content_length)
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(b"".join((*head, b"\r\n", rest)))
 

@@ -57,9 +57,13 @@ def _classify(name: bytes) -> tuple[bytes, int]:
 
 
 class RequestHead:
-    """The headers of one request, sorted by what is done with them."""
+    """The headers of a request, sorted by what is done with them.
 
-    __slots__ = ("attribution", "forwarded", "gateway", "noted")
+    A caller says the same things with each request of a connection, so a head may serve many calls;
+    it never changes, but remembers what was made of it.
+    """
+
+    __slots__ = ("attribution", "blocks", "forwarded", "gateway", "noted")
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.forwarded: list[tuple[bytes, bytes, bytes]] = []
@@ -69,6 +73,8 @@ class RequestHead:
         self.gateway: dict[bytes, bytes] = {}
         self.noted: dict[bytes, bytes] = {}
         """The first value of each header that the relay must know, by lower-case name."""
+        self.blocks: dict[frozenset[bytes], bytes] = {}
+        """The forwarded headers as text, by what was dropped from them."""
         for name, value in headers:
             known = _KNOWN.get(name)
             lower, kind = known if known is not None else _classify(name)
@@ -81,6 +87,17 @@ class RequestHead:
                 self.attribution.append((lower, value))
             elif kind == _GATEWAY and value.strip():
                 self.gateway.setdefault(lower, value.strip())
+
+    def block(self, dropped: frozenset[bytes]) -> bytes:
+        """Write the forwarded headers, less those dropped (lower-case names)."""
+        block = self.blocks.get(dropped)
+        if block is None:
+            block = self.blocks[dropped] = b"".join(
+                b"%b: %b\r\n" % (name, value)
+                for lower, name, value in self.forwarded
+                if lower not in dropped
+            )
+        return block
 
     @property
     def asked_provider(self) -> str | None:

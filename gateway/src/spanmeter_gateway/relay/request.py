@@ -52,14 +52,19 @@ def write_request(
     out = [method, b" ", target.encode("latin-1"), b" HTTP/1.1\r\nhost: ", endpoint.host_header]
     out.append(b"\r\n")
     length_line = b": %d\r\n" % len(plan.body) if body_framing is None else None
-    is_sized = _copy_headers(out, head, dropped=dropped, length_line=length_line)
+    has_native_header = endpoint.upstream.provider in _NATIVE_HEADER_PROVIDERS
+    if has_native_header or named_hop or b"content-length" in head.noted:
+        is_sized = _copy_headers(out, head, dropped=dropped, length_line=length_line)
+    else:
+        is_sized = False
+        out.append(head.block(dropped))
     if length_line is None:
         out.append(body_framing or b"")
     elif not is_sized and (plan.body or method == b"POST"):
         out += (b"content-length", length_line)
     if held is not None:
         out.append(b"%b: %b\r\n" % held)
-    elif address.upstream is None and endpoint.upstream.provider in _NATIVE_HEADER_PROVIDERS:
+    elif address.upstream is None and has_native_header:
         _use_native_header(out, endpoint, head)
     out += [b"%b: %b\r\n" % pair for pair in endpoint.extra_headers]
     if plan.hides_usage:

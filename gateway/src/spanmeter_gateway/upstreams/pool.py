@@ -35,6 +35,7 @@ class Pool:
         self._tls = tls
         self._connect_s = connect_s
         self._idle: list[UpstreamConnection] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def take(self) -> UpstreamConnection | None:
         """Take the newest idle connection that is still open, or `None`."""
@@ -46,7 +47,7 @@ class Pool:
 
     async def connect(self) -> UpstreamConnection:
         """Open a connection; raises `ConnectFailed`."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         opening = loop.create_connection(
             UpstreamConnection,
             self._host,
@@ -81,7 +82,8 @@ class Pool:
         self._idle = []
 
     def _give_back(self, connection: UpstreamConnection) -> None:
-        connection.idle_since = asyncio.get_running_loop().time()
+        assert self._loop is not None
+        connection.idle_since = self._loop.time()
         self._idle.append(connection)
 
     def _drop(self, connection: UpstreamConnection) -> None:
