@@ -1,23 +1,31 @@
-"""Find lines that stand twice: fails when two places share a run of eight or more lines of code.
+"""Find lines that stand twice: fails when two places share a run of ten or more lines of code.
 
 Comments, blank lines, imports and lone punctuation do not count. Run by `make duplicates`.
 """
 
+import ast
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-RUN = 8
+RUN = 10
 """Lines in a row; below this the shared text is usually the shape of the language."""
 _THIN = frozenset(("", ")", "(", "]", "[", "}", "{", "),", "],", "},", "else:", "try:", "pass"))
 
 
 def lines_of(file: Path) -> list[tuple[int, str]]:
     """List the lines that count, with their numbers."""
+    text = file.read_text()
+    imports = {
+        number
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
     kept = []
-    for number, raw in enumerate(file.read_text().splitlines(), 1):
+    for number, raw in enumerate(text.splitlines(), 1):
         line = " ".join(raw.split())
-        if line not in _THIN and not line.startswith(("#", "import ", "from ", '"""')):
+        if number not in imports and line not in _THIN and not line.startswith(("#", '"""')):
             kept.append((number, line))
     return kept
 

@@ -182,3 +182,13 @@ def test_what_base_url_and_path_have_in_common_stands_once(
     base: str, target: str, joined: str
 ) -> None:
     assert join_base(base, target) == joined
+
+
+@pytest.mark.parametrize("target", ["/own/../x", "/own/v1/%2e%2E/x", "/v1/..", "/openai/.%2e"])
+def test_a_path_never_climbs_out_of_its_upstream(target: str) -> None:
+    with pytest.raises(UnknownPath, match=r"segment"):
+        find(target, method="GET")
+
+
+def test_dots_within_a_segment_are_nothing_special() -> None:
+    assert find("/own/v1/files/a..b", method="GET") == ("own", "/v1/files/a..b")

@@ -12,19 +12,20 @@ Every way out leads through `_end`; nothing after it has an effect.
 
 import logging
 import time
-from typing import Protocol
 
 from spanmeter_gateway.errors import BodyTooLarge, GatewayBusy, GatewayError
 from spanmeter_gateway.receipt import OpenCall
 from spanmeter_gateway.relay import journey
 from spanmeter_gateway.relay.account import NO_FACTS, Account, OpenAttempt
 from spanmeter_gateway.relay.answer import Answer
+from spanmeter_gateway.relay.caller import Caller
 from spanmeter_gateway.relay.exchange import Exchange
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.outcome import (
     BROKE,
     CANCELLED,
     INTERRUPTED,
+    OK,
     SHUTDOWN,
     STALLED,
     Verdict,
@@ -40,25 +41,6 @@ from spanmeter_gateway.relay.upload import Upload
 from spanmeter_gateway.upstreams.connection import AnswerHead
 
 log = logging.getLogger("spanmeter.relay")
-
-
-class Front(Protocol):
-    """The caller's connection, as a call uses it."""
-
-    def send(self, answer: bytes) -> None:
-        """Write to the caller."""
-
-    def cut(self) -> None:
-        """Reset the connection, where no framing tells the caller that the answer is cut."""
-
-    def call_ended(self, *, keep_alive: bool) -> None:
-        """Go on to the connection's next call."""
-
-    def pause_caller(self) -> None:
-        """Stop reading the caller's body."""
-
-    def resume_caller(self) -> None:
-        """Read the caller's body again."""
 
 
 class Call:
@@ -88,7 +70,7 @@ class Call:
     def __init__(
         self,
         relay: Relay,
-        front: Front,
+        front: Caller,
         *,
         method: bytes,
         target: bytes,
@@ -135,7 +117,11 @@ class Call:
     def open(self) -> None:
         """Start: the head is read, the body may follow."""
         noted, declared = self._head.noted, self._declared
-        if self._account.dialect is None:
+        if self._relay.is_full:
+            self._refuse(
+                GatewayBusy("this gateway has too many connections: try again soon"), is_read=False
+            )
+        elif self._account.dialect is None:
             self._pass_through(Upload(declared, is_chunked=b"transfer-encoding" in noted))
         elif declared is not None and int(declared) > self._relay.limits.body_bytes:
             self._refuse(self._too_large(), is_read=False)
@@ -315,6 +301,9 @@ class Call:
 
     def abandon(self) -> None:
         """Break the call off because the relay stops."""
+        if self._answer is None:
+            stopping = GatewayBusy("this gateway stops: try again, another may answer")
+            self._refuse(stopping, is_read=False, error_type=SHUTDOWN.error_type)
         self.break_off(SHUTDOWN)
 
     def _too_large(self) -> BodyTooLarge:
@@ -356,9 +345,11 @@ class Call:
         assert self._answer is not None
         assert self._exchange is not None
         is_held = self._exchange.endpoint.held is not None
-        self._end(
-            judge_answer(self._answer.status, self._answer.facts(), is_credential_held=is_held)
-        )
+        status = self._answer.status
+        if self._account.dialect is None and 300 <= status < 400:
+            self._end(OK)  # a redirect or a 304 is an answer like any other to what passes through
+            return
+        self._end(judge_answer(status, self._answer.facts(), is_credential_held=is_held))
 
     def _end(self, verdict: Verdict) -> None:
         """Write the receipt: the one end of every call."""

@@ -9,12 +9,13 @@ import logging
 import re
 from collections import deque
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from spanmeter_gateway.relay.call import Call
+from spanmeter_gateway.relay.caller import Inbound
 from spanmeter_gateway.relay.head import RequestHead
 from spanmeter_gateway.relay.health import HealthCheck
 from spanmeter_gateway.relay.refusal import plain_answer
@@ -24,24 +25,14 @@ KEEP_ALIVE_S = 75.0
 """An idle caller's connection is kept this long: longer than the pools of the common clients."""
 REQUEST_STALL_S = 60.0
 """A request whose next byte does not come within this time is given up."""
+CLOSE_S = 10.0
+"""A connection that is to close, but whose last bytes the caller does not take, is given up."""
 LINGER_S = 2.0
 """After an early answer the rest of the request is read and thrown away for this long, so that the
 caller gets to read the answer instead of a reset (RFC 9112 section 9.6)."""
 _HEALTH = re.compile(rb"/(healthz|readyz)(\?|$)")
 
 log = logging.getLogger("spanmeter.relay")
-
-
-class Inbound(Protocol):
-    """What a request becomes: a call or a health check."""
-
-    def open(self) -> None: ...
-    def body(self, piece: bytes) -> None: ...
-    def body_end(self) -> None: ...
-    def caller_left(self) -> None: ...
-    def caller_paused(self) -> None: ...
-    def caller_resumed(self) -> None: ...
-    def end_keep_alive(self) -> None: ...
 
 
 class Waiting:
@@ -164,6 +155,9 @@ class RelayProtocol(HttpToolsProtocol):
         if self._linger_until_s is not None:
             if now_s > self._linger_until_s:
                 self.transport.abort()
+        elif self.transport.is_closing():
+            if now_s - self._heard_s > CLOSE_S:
+                self.transport.abort()  # the caller does not read what is left for it
         elif self._is_in_message:
             if now_s - self._heard_s > REQUEST_STALL_S and not self.flow.read_paused:
                 self.transport.close()
@@ -202,7 +196,7 @@ class RelayProtocol(HttpToolsProtocol):
         self._offers_upgrade = self.parser.should_upgrade()
         if self._offers_upgrade:
             return
-        if self._inbound is not None or self._queue:
+        if self._inbound is not None or self._queue or self._is_full:
             self._queue.append(Waiting(self))
             self.flow.pause_reading()
         elif self._linger_until_s is None:

@@ -1,18 +1,7 @@
 """`/healthz` and `/readyz` on the relay port: answered here, counted nowhere."""
 
-from typing import Protocol
-
+from spanmeter_gateway.relay.caller import Caller
 from spanmeter_gateway.relay.refusal import plain_answer
-
-
-class Front(Protocol):
-    """The caller's connection, as a health check uses it."""
-
-    def send(self, answer: bytes) -> None:
-        """Write to the caller."""
-
-    def call_ended(self, *, keep_alive: bool) -> None:
-        """Go on to the connection's next request."""
 
 
 class HealthCheck:
@@ -20,7 +9,7 @@ class HealthCheck:
 
     __slots__ = ("_front", "_is_ready", "_keep_alive")
 
-    def __init__(self, front: Front, *, is_ready: bool, keep_alive: bool) -> None:
+    def __init__(self, front: Caller, *, is_ready: bool, keep_alive: bool) -> None:
         self._front = front
         self._is_ready = is_ready
         self._keep_alive = keep_alive

@@ -89,6 +89,11 @@ class Relay:
         self._encode = msgspec.json.Encoder().encode
         self._held_bytes = 0
 
+    @property
+    def is_full(self) -> bool:
+        """There are more callers' connections than the configuration allows."""
+        return len(self.connections) > self.limits.max_connections
+
     def begin(self, call: Sweepable) -> None:
         """Know of a call from now on."""
         self.calls.add(call)

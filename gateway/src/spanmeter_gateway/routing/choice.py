@@ -4,6 +4,7 @@ Pure. A caller's credential must never reach a vendor that it was not meant for,
 cannot be told is an error or the documented default, never a guess.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,7 @@ HOME_OF_CREDENTIAL_HEADER = {
 }
 """A path such as `/v1/models` is served by several providers; these headers tell whose it is."""
 VERTEX = "gcp.vertex_ai"
+_DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){2}(?:/|$)", re.IGNORECASE)
 _REMEMBERED_MODEL = 256
 """Characters; a name of a megabyte is no model, and must not fill the memory of those that are."""
 _REMEMBERED_MODELS = 256
@@ -123,6 +125,9 @@ class Directory:
     def _choose(
         self, address: Address, *, asked: Upstream | None, model: str | None, hint: str | None
     ) -> tuple[Upstream, bool]:
+        if _DOT_SEGMENT.search(address.path):
+            # Below a base path it would leave that path, with a credential that may be ours.
+            raise UnknownPath("the path has a `..` segment: write it without")
         if address.upstream is not None:
             return self.upstream_by_name[address.upstream], False
         if asked is not None:

@@ -13,6 +13,7 @@ import msgspec
 from spanmeter.dialects import sse
 from spanmeter.dialects.answer import opener
 from spanmeter.dialects.dialect import Dialect, RequestFacts, ResponseFacts
+from spanmeter.dialects.found import Found
 from spanmeter.dialects.gemini_usage import usage_of
 from spanmeter.dialects.json_values import (
     Scalar,
@@ -26,7 +27,6 @@ from spanmeter.dialects.json_values import (
 )
 from spanmeter.dialects.provider_error import GEMINI_KEYS, code_in_answer
 from spanmeter.dialects.request import ParameterTable, member, output_type, read_body
-from spanmeter.usage import Usage
 
 
 class ThinkingConfig(msgspec.Struct, gc=False, rename="camel"):
@@ -119,18 +119,8 @@ _MARKS = (re.compile(rb'"finishReason"'), re.compile(rb'"error"'))
 _USAGE = b'"usageMetadata"'
 
 
-class GeminiReading:
+class GeminiReading(Found):
     """What an answer or a stream says of itself; of totals that grow the last count."""
-
-    _model: str | None = None
-    _id: str | None = None
-    _service_tier: str | None = None
-    _usage: Usage | None = None
-    _is_error = False
-    _error: str | None = None
-
-    def __init__(self) -> None:
-        self._reason_by_index: dict[int, str] = {}
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
@@ -160,18 +150,6 @@ class GeminiReading:
             self._is_error = True
             self._error = code_in_answer({"error": answer.error}, GEMINI_KEYS) or self._error
         return True
-
-    def facts(self) -> ResponseFacts:
-        """Say what is known so far."""
-        return ResponseFacts(
-            response_model=self._model,
-            response_id=self._id,
-            finish_reasons=tuple(reason for _, reason in sorted(self._reason_by_index.items())),
-            usage=self._usage,
-            is_error=self._is_error,
-            error_type=self._error,
-            service_tier=self._service_tier,
-        )
 
     def _read_candidates(self, candidates: list[Candidate | Scalar | list[Any]]) -> None:
         for position, candidate in enumerate(candidates):

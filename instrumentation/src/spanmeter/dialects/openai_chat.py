@@ -12,7 +12,8 @@ import msgspec
 
 from spanmeter.dialects import sse
 from spanmeter.dialects.answer import opener
-from spanmeter.dialects.dialect import Dialect, ResponseFacts
+from spanmeter.dialects.dialect import Dialect
+from spanmeter.dialects.found import Found
 from spanmeter.dialects.json_values import (
     Scalar,
     count,
@@ -32,7 +33,6 @@ from spanmeter.dialects.openai_usage import (
 )
 from spanmeter.dialects.provider_error import OPENAI_KEYS, code_in, code_in_answer
 from spanmeter.dialects.request import ParameterTable, Request, describer, member, output_type
-from spanmeter.usage import Usage
 
 
 class ChatRequest(Request, gc=False):
@@ -113,22 +113,10 @@ _MARKS = (
 No text of a model matches: within a string, quotes are escaped."""
 
 
-class OpenAIReading:
+class OpenAIReading(Found):
     """What an answer or a stream says of itself."""
 
-    _model: str | None = None
-    _id: str | None = None
-    _service_tier: str | None = None
-    _system_fingerprint: str | None = None
-    _usage: Usage | None = None
-    _cost_usd: str | None = None
-    _upstream_usd: str | None = None
-    _is_error = False
-    _error: str | None = None
     _has_begun = False
-
-    def __init__(self) -> None:
-        self._reason_by_index: dict[int, str] = {}
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
@@ -160,21 +148,6 @@ class OpenAIReading:
         if answer.error or answer.code is not None or answer.object == "error":
             self._read_error(answer)
         return True
-
-    def facts(self) -> ResponseFacts:
-        """Say what is known so far."""
-        return ResponseFacts(
-            response_model=self._model,
-            response_id=self._id,
-            finish_reasons=tuple(reason for _, reason in sorted(self._reason_by_index.items())),
-            usage=self._usage,
-            is_error=self._is_error,
-            error_type=self._error,
-            service_tier=self._service_tier,
-            system_fingerprint=self._system_fingerprint,
-            reported_cost_usd=self._cost_usd,
-            upstream_cost_usd=self._upstream_usd,
-        )
 
     def _read_choices(self, choices: list[Choice | Scalar | list[Any]]) -> None:
         for position, choice in enumerate(choices):

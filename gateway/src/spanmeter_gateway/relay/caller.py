@@ -1,0 +1,34 @@
+"""Between a caller's connection and the requests on it: what each side asks of the other."""
+
+from typing import Protocol
+
+
+class Caller(Protocol):
+    """The caller's connection, as a request on it uses it."""
+
+    def send(self, answer: bytes) -> None:
+        """Write to the caller."""
+
+    def cut(self) -> None:
+        """Reset the connection, where no framing tells the caller that the answer is cut."""
+
+    def call_ended(self, *, keep_alive: bool) -> None:
+        """Go on to the connection's next call."""
+
+    def pause_caller(self) -> None:
+        """Stop reading the caller's body."""
+
+    def resume_caller(self) -> None:
+        """Read the caller's body again."""
+
+
+class Inbound(Protocol):
+    """What a request becomes: a call or a health check."""
+
+    def open(self) -> None: ...
+    def body(self, piece: bytes) -> None: ...
+    def body_end(self) -> None: ...
+    def caller_left(self) -> None: ...
+    def caller_paused(self) -> None: ...
+    def caller_resumed(self) -> None: ...
+    def end_keep_alive(self) -> None: ...
