@@ -84,8 +84,8 @@ def test_a_request_goes_on_as_it_came_less_what_is_ours_and_of_the_hop() -> None
         b"X-CUSTOM: caf\xe9",
         b"Content-Type: application/json",
         b"Authorization: Bearer mine",
-        b"Content-Length: 2",
         b"x-custom: 2",
+        b"content-length: 2",
         b"{}",
     ]
 
@@ -104,7 +104,7 @@ def test_an_edited_body_goes_on_with_its_own_length_in_the_clear() -> None:
     plan = Plan(OPENAI, CHAT, b'{"a":1}', is_decoded=True)
     headers = [(b"Content-Encoding", b"gzip"), (b"Content-Length", b"99")]
 
-    assert written(OPENAI, headers, plan=plan)[2:] == [b"Content-Length: 7", b'{"a":1}']
+    assert written(OPENAI, headers, plan=plan)[2:] == [b"content-length: 7", b'{"a":1}']
 
 
 def test_usage_that_is_to_be_hidden_is_asked_for_in_the_clear() -> None:

@@ -9,7 +9,7 @@ from spanmeter_gateway.relay.head import CREDENTIAL_HEADERS, NOTHING_NAMED, Requ
 from spanmeter_gateway.relay.journey import Plan
 from spanmeter_gateway.routing.address import AZURE, Address
 from spanmeter_gateway.routing.choice import join_base
-from spanmeter_gateway.upstreams.providers import AUTHORIZATION, credential_header
+from spanmeter_gateway.upstreams.providers import credential_header
 
 _KEY_PARAMETER = re.compile(r"(^|&)key=[^&]*")
 _FOREIGN_BEARERS = ("eyJ", "sk-ant-oat")
@@ -37,35 +37,23 @@ def write_request(
     target = plan.target
     if endpoint.base_path:
         target = join_base(endpoint.base_path, target)
-    family = address.dialect.family if address.dialect is not None else "openai"
-    held = endpoint.held_header(family) if endpoint.held is not None else None
-    if held is not None:
+    if endpoint.held is not None:
         target = _without_key_parameter(target)
+    credential, replaced = _credential(endpoint, head, address)
     dropped = _dropped(
-        endpoint.replaced,
+        endpoint.replaced | replaced if replaced else endpoint.replaced,
         is_decoded=plan.is_decoded,
         hides_usage=plan.hides_usage,
-        is_held=held is not None,
     )
     if named_hop:
         dropped |= named_hop
     out = [method, b" ", target.encode("latin-1"), b" HTTP/1.1\r\nhost: ", endpoint.host_header]
-    out.append(b"\r\n")
-    length_line = b": %d\r\n" % len(plan.body) if body_framing is None else None
-    has_native_header = endpoint.upstream.provider in _NATIVE_HEADER_PROVIDERS
-    if has_native_header or named_hop or b"content-length" in head.noted:
-        is_sized = _copy_headers(out, head, dropped=dropped, length_line=length_line)
-    else:
-        is_sized = False
-        out.append(head.block(dropped))
-    if length_line is None:
-        out.append(body_framing or b"")
-    elif not is_sized and (plan.body or method == b"POST"):
-        out += (b"content-length", length_line)
-    if held is not None:
-        out.append(b"%b: %b\r\n" % held)
-    elif address.upstream is None and has_native_header:
-        _use_native_header(out, endpoint, head)
+    out += (b"\r\n", head.block(dropped))
+    if body_framing is not None:
+        out.append(body_framing)
+    elif plan.body or method == b"POST":
+        out.append(b"content-length: %d\r\n" % len(plan.body))
+    out.append(credential)
     out += [b"%b: %b\r\n" % pair for pair in endpoint.extra_headers]
     if plan.hides_usage:
         out.append(b"accept-encoding: identity\r\n")
@@ -73,26 +61,9 @@ def write_request(
     return b"".join(out)
 
 
-def _copy_headers(
-    out: list[bytes], head: RequestHead, *, dropped: frozenset[bytes], length_line: bytes | None
-) -> bool:
-    """Copy what is forwarded; the length is written anew in its place. Was there one?"""
-    is_sized = False
-    for lower, name, value in head.forwarded:
-        if lower not in dropped:
-            out += (name, b": ", value, b"\r\n")
-        elif lower == b"content-length" and length_line is not None and not is_sized:
-            out += (name, length_line)
-            is_sized = True
-    return is_sized
-
-
-_NATIVE_HEADER_PROVIDERS = ("anthropic", AZURE)
-
-
 @lru_cache(maxsize=1024)
 def _dropped(
-    replaced: frozenset[bytes], *, is_decoded: bool, hides_usage: bool, is_held: bool
+    replaced: frozenset[bytes], *, is_decoded: bool, hides_usage: bool
 ) -> frozenset[bytes]:
     # The caller's trace context is not for a provider; ours is, where it is configured so.
     dropped = replaced | {
@@ -103,30 +74,36 @@ def _dropped(
         dropped |= {b"content-encoding"}
     if hides_usage:
         dropped |= {b"accept-encoding"}
-    if is_held:
-        dropped |= CREDENTIAL_HEADERS
     return dropped
 
 
-def _use_native_header(out: list[bytes], endpoint: Endpoint, head: RequestHead) -> None:
-    """Move a bearer key to the header that the provider reads, where it has one of its own.
+def _credential(
+    endpoint: Endpoint, head: RequestHead, address: Address
+) -> tuple[bytes, frozenset[bytes]]:
+    """Write the credential's line, where it is not the caller's as sent, and what it replaces.
 
-    Clients that speak to every provider through one base URL send `Authorization: Bearer` to all.
+    Clients that speak to every provider through one base URL send `Authorization: Bearer` to all:
+    their key goes to the header that the provider reads, where it has one of its own.
     """
-    if b"authorization" not in head.noted:
-        return
+    if endpoint.held is not None:
+        family = address.dialect.family if address.dialect is not None else "openai"
+        held = endpoint.held_header(family)
+        assert held is not None
+        return b"%b: %b\r\n" % held, CREDENTIAL_HEADERS
     provider = endpoint.upstream.provider
+    if address.upstream is not None or provider not in _NATIVE_HEADER_PROVIDERS:
+        return b"", NOTHING_NAMED
     native = credential_header(provider, "anthropic")
+    if b"authorization" not in head.noted or native.encode() in head.noted:
+        return b"", NOTHING_NAMED
     scheme, _, token = head.noted[b"authorization"].decode("latin-1").partition(" ")
-    is_foreign = token.startswith(_FOREIGN_BEARERS)
-    if native == AUTHORIZATION or native.encode() in head.noted:
-        return
-    if scheme.lower() != "bearer" or is_foreign:
-        return
-    names = (at for at, part in enumerate(out[:-1]) if out[at + 1] == b": ")
-    position = next((at for at in names if out[at].lower() == b"authorization"), len(out))
-    del out[position : position + 4]
-    out.append(f"{native}: {token}\r\n".encode("latin-1"))
+    if scheme.lower() != "bearer" or token.startswith(_FOREIGN_BEARERS):
+        return b"", NOTHING_NAMED
+    return f"{native}: {token}\r\n".encode("latin-1"), _AUTHORIZATION_ALONE
+
+
+_NATIVE_HEADER_PROVIDERS = ("anthropic", AZURE)
+_AUTHORIZATION_ALONE = frozenset((b"authorization",))
 
 
 def _without_key_parameter(target: str) -> str:
