@@ -168,6 +168,11 @@ class GatewayProcess:
         assert "Traceback" not in self.errors, f"it printed a traceback:\n{self.errors}"
         assert status == 0, f"it ended with status {status}:\n{self.errors}"
 
+    def wait_end(self, *, timeout_s: float = STOP_S) -> None:
+        """Wait until it has ended by itself: a second signal would hurry it."""
+        assert self._process is not None, "the gateway was not started"
+        self._process.wait(timeout_s)
+
     def kill(self) -> None:
         """End every process of this gateway at once, without a chance to tidy up."""
         process = self._process

@@ -80,6 +80,7 @@ def test_a_stop_with_a_backlog_loses_nothing_and_totals_go_on_after_it(
         os.kill(gateway.pid, signal.SIGTERM)
         processes.wait_until(lambda: not any(map(processes.is_running, relays)))
         backlog = waiting_segments(gateway)
+    gateway.wait_end()
     gateway.stop()
     left = waiting_segments(gateway)
     gateway.start()
