@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from spanmeter.attribution import AttributionRules
 
+from spanmeter.attribution import AttributionRules
 from spanmeter_gateway.metering.overrides import PriceOverride
 from spanmeter_gateway.upstreams.providers import well_known_upstreams
 from spanmeter_gateway.upstreams.upstream import Upstream
