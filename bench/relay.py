@@ -1,5 +1,6 @@
 """The relay as one worker on the candidate's core, its receipts written and books stopped."""
 
+import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from bench.candidates import Candidate, await_answers
 from bench.processes import CANDIDATE_CPU, Started, running
 from bench.rig import Door, Mock
 from bench.spool import SpoolFolder
+from spanmeter_gateway import compiled
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.config import Config, SpoolLimits
 from spanmeter_gateway.start import Start
@@ -42,6 +44,7 @@ def relay(
             cpu=CANDIDATE_CPU,
             log=home / "relay.log",
             pass_fds=[listener.fileno()],
+            environ=compiled.environ(os.environ),
         ) as started:
             tell(started, Start(config, worker=0, fd=listener.fileno()))
             candidate = Candidate(

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench.contest import DISTURBED, Contest, Noise
 from bench.rows import Row, middle
+from spanmeter_gateway import compiled
 
 _STYLES = {"aim": "green", "bar": "yellow", "MISSED": "bold red", "": ""}
 
@@ -29,6 +30,7 @@ class Report:
         self.remarks.append(_noise_line(contest.noise))
         if contest.sent:
             self.remarks.append(f"receipts: {contest.receipts} of {contest.sent} calls made")
+            self.remarks.append(_relay_line())
         self.remarks.extend(f"failed run: {failure}" for failure in contest.noise.failures)
 
     def show(self, console: Console) -> None:
@@ -66,6 +68,10 @@ class Report:
         ]
         whole: dict[str, Any] = {"machine": machine, "rows": rows, "remarks": self.remarks}
         return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
+
+
+def _relay_line() -> str:
+    return "relay: compiled" if compiled.find() else "relay: interpreted; see spanmeter compile"
 
 
 def _noise_line(noise: Noise) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -31,6 +31,8 @@ class Child:
     first_line: bytes
     fds: Sequence[int] = ()
     """Inherited."""
+    environ: Mapping[str, str] | None = None
+    """`None`: as ours."""
     on_end: Callable[[], None] = lambda: None
     """Called after every end, before another is started."""
     ended_early: int = 0
@@ -66,7 +68,11 @@ class Child:
         # Its own process group: Ctrl-C in a terminal reaches the supervisor alone, which then
         # stops its children in order.
         process = await asyncio.create_subprocess_exec(
-            *self.argv, stdin=subprocess.PIPE, pass_fds=self.fds, process_group=0
+            *self.argv,
+            stdin=subprocess.PIPE,
+            pass_fds=self.fds,
+            env=self.environ,
+            process_group=0,
         )
         self._process = process
         assert process.stdin is not None

@@ -14,11 +14,12 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from spanmeter_gateway import compiled
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.children import Child, stop
 from spanmeter_gateway.config import Config
@@ -80,7 +81,10 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled)
-        relays = [self._relay(board, worker) for worker in range(self._config.workers)]
+        if compiled.find() is None:
+            log.info("the relays run interpreted, at half their speed; see: spanmeter compile")
+        environ = compiled.environ(os.environ)
+        relays = [self._relay(board, worker, environ) for worker in range(self._config.workers)]
         # Books inherit the lock: they may outlive us for a moment, and while they do nobody else
         # may enter the same spool.
         first_line = Start(self._config).to_line()
@@ -104,12 +108,13 @@ class _Supervisor:
             self._hurry.set()
         self._stopping.set()
 
-    def _relay(self, board: Board, worker: int) -> Child:
+    def _relay(self, board: Board, worker: int, environ: Mapping[str, str]) -> Child:
         return Child(
             name=f"relay {worker}",
             argv=self._commands.relay,
             first_line=Start(self._config, worker, self._fd).to_line(),
             fds=(self._fd,),
+            environ=environ,
             on_end=lambda: board.clear_live(worker),
         )
 
