@@ -66,7 +66,7 @@ def _upstream(name: str, shape: UpstreamShape, around: Surroundings) -> Upstream
         name=name,
         provider=provider.name,
         base_url=base_url.rstrip("/"),
-        credential=_credential(shape.credential, f"{key}.credential", around),
+        credential=credential(shape.credential, f"{key}.credential", around),
         timeouts=_timeouts(shape.timeouts),
         headers=tuple(_headers(shape.headers, f"{key}.headers", around.note)),
         openai_root=root,
@@ -79,10 +79,16 @@ def _upstream(name: str, shape: UpstreamShape, around: Surroundings) -> Upstream
     )
 
 
-def _check_name(name: str, key: str, note: Note) -> None:
-    if not _NAME.fullmatch(name):
+def check_name(name: str, key: str, note: Note) -> bool:
+    """Note a name that holds what none may hold; say whether it is sound."""
+    is_sound = _NAME.fullmatch(name) is not None
+    if not is_sound:
         note(key, "a name may hold lower-case letters, digits, '_', '.' and '-' only")
-    elif _RESERVED.fullmatch(name):
+    return is_sound
+
+
+def _check_name(name: str, key: str, note: Note) -> None:
+    if check_name(name, key, note) and _RESERVED.fullmatch(name):
         note(key, f"the name is taken: /{name} is a path of the gateway itself")
 
 
@@ -91,11 +97,8 @@ def _provider(name: str, shape: UpstreamShape, around: Surroundings) -> Provider
     known = find(wanted)
     if known is not None:
         return known
-    if shape.provider is not None and not _NAME.fullmatch(wanted):
-        around.note(
-            f"upstreams.{name}.provider",
-            "a name may hold lower-case letters, digits, '_', '.' and '-' only",
-        )
+    if shape.provider is not None:
+        check_name(wanted, f"upstreams.{name}.provider", around.note)
     return Provider(name=wanted, aliases=(wanted,))
 
 
@@ -126,7 +129,8 @@ def url_problems(url: str) -> Iterator[str]:
         yield "must not hold a user name or password; use credential"
 
 
-def _credential(shape: CredentialShape | None, key: str, around: Surroundings) -> Credential:
+def credential(shape: CredentialShape | None, key: str, around: Surroundings) -> Credential:
+    """Name where a secret is found, after a look whether it is there; `None`: the caller's own."""
     if shape is not None and shape.env is not None:
         if not around.environ.get(shape.env, "").strip():
             around.note(key, f"the environment variable {shape.env} is not set")

@@ -5,8 +5,10 @@ SpanmeterError                    (in the light package)
    +- StartError                  ours, at start-up only: a port in use, a folder in use
    |  +- ConfigError              the configuration file; all its problems at once
    +- BooksUnreachable            `spanmeter top` cannot read the metrics
+   +- CannotCompile               `spanmeter compile` lacks something
    +- CallerError                 4xx; nothing was sent upstream, nothing is owed
    |  +- MalformedBody, InvalidProvider, AzureConfigMissing, InvalidTag 400
+   |  +- InvalidGatewayKey 401
    |  +- UnknownPath 404
    |  +- BodyTooLarge 413
    +- UpstreamError               the other side's; names the upstream
@@ -72,6 +74,12 @@ class BooksUnreachable(GatewayError):
     code = "books_unreachable"
 
 
+class CannotCompile(GatewayError):
+    """Say what the compiler lacks."""
+
+    code = "cannot_compile"
+
+
 class CallerError(GatewayError):
     """The caller must change the request."""
 
@@ -110,6 +118,13 @@ class InvalidTag(CallerError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message, param="tags")
         self.code = code
+
+
+class InvalidGatewayKey(CallerError):
+    """Gateway keys are configured, and the request carries none of them."""
+
+    status = 401
+    code = "invalid_gateway_key"
 
 
 class BodyTooLarge(CallerError):

@@ -13,8 +13,11 @@ from spanmeter_gateway.config import Config
 _CURL = """\
 curl {url}/v1/chat/completions \\
   -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
-  -H "X-Feature: hello" \\
+  -H "X-Feature: hello" \\{key}
   -d '{{"model": "gpt-4.1-mini", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
+
+_KEY = """
+  -H "X-Gateway-Key: $GATEWAY_KEY" \\"""
 
 
 def say(console: Console, config: Config) -> None:
@@ -39,7 +42,7 @@ def next_steps(config: Config) -> RenderableType:
         "",
         lines,
         "",
-        Text(_CURL.format(url=config.url), style="cyan"),
+        Text(_CURL.format(url=config.url, key=_KEY if config.gateway_keys else ""), style="cyan"),
     ]
     warning = open_credentials(config)
     return Group(*parts, *(("", Text(warning, style="yellow")) if warning else ()))
@@ -47,6 +50,8 @@ def next_steps(config: Config) -> RenderableType:
 
 def open_credentials(config: Config) -> str | None:
     """Say so if anybody who reaches the port can spend a credential that we hold."""
+    if config.gateway_keys:
+        return None
     held = [row.name for row in config.upstreams if row.credential.kind != "passthrough"]
     if not held or config.listen_host in {"127.0.0.1", "::1", "localhost"}:
         return None

@@ -46,6 +46,13 @@ def test_headers_are_sorted_by_what_is_done_with_them() -> None:
     }
 
 
+def test_all_lines_of_a_trace_context_count() -> None:
+    head = RequestHead([(b"tracestate", b"a=1"), (b"X-A", b"1"), (b"TraceState", b"b=2")])
+
+    assert head.noted == {b"tracestate": b"a=1,b=2"}
+    assert len(head.forwarded) == 3
+
+
 def test_the_first_value_of_a_noted_header_counts() -> None:
     head = RequestHead([(b"api-key", b"1"), (b"API-Key", b"2")])
 

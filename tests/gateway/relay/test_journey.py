@@ -25,8 +25,9 @@ from spanmeter_gateway.errors import (
     MalformedBody,
     UnknownPath,
 )
+from spanmeter_gateway.relay.account import Account
 from spanmeter_gateway.relay.head import RequestHead
-from spanmeter_gateway.relay.journey import Plan, attribute_undecided
+from spanmeter_gateway.relay.journey import Plan, Rules, find_address, note_undecided
 
 OPENAI = UPSTREAM_BY_NAME["openai"]
 CHAT = "/v1/chat/completions"
@@ -41,6 +42,12 @@ CODINGS: dict[bytes, Callable[[bytes], bytes]] = {
     b"br": brotli.compress,
     b"zstd": zstandard.compress,
 }
+
+
+def undecided(into: Account, target: str, head: RequestHead, *, under: Rules | None = None) -> None:
+    under = under or rules()
+    address = find_address(into, under, head=head, target=target)
+    note_undecided(into, under, head=head, address=address)
 
 
 def test_a_plain_call_goes_on_as_it_came() -> None:
@@ -342,6 +349,38 @@ def test_a_call_that_ends_undecided_is_attributed_by_its_headers(*, strict: bool
     into = account()
     head = RequestHead([(b"x-feature", b"f"), (b"x-tags", b"env:prod,not a tag")])
 
-    attribute_undecided(into, rules(strict=strict), head=head)
+    undecided(into, CHAT, head, under=rules(strict=strict))
 
     assert (into.attribution.feature, into.attribution.tags) == ("f", (("env", "prod"),))
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "provider", "model"),
+    [
+        (CHAT, [], None, None),
+        (CHAT, [(b"x-provider", b"groq")], "groq", None),
+        (CHAT, [(b"x-provider", b"nobody")], None, None),
+        ("/mistral" + CHAT, [], "mistral_ai", None),
+        ("/v1/messages", [], "anthropic", None),
+        ("/openai/deployments/d/chat/completions", [], "azure.ai.openai", "d"),
+        ("/v1beta/models/gemini-x:generateContent", [], "gcp.gemini", "gemini-x"),
+        ("/nobody/lives/here", [], None, None),
+    ],
+)
+def test_a_call_that_ends_undecided_has_what_its_head_names(
+    target: str, headers: Headers, *, provider: str | None, model: str | None
+) -> None:
+    into = account()
+
+    undecided(into, target, RequestHead(headers))
+
+    assert (into.provider, into.request_model) == (provider, model)
+
+
+def test_what_was_decided_is_not_noted_again() -> None:
+    into = account()
+    plan_of(CHAT, PLAIN, into=into)
+
+    undecided(into, "/groq/openai" + CHAT, RequestHead([]))
+
+    assert (into.provider, into.request_model) == ("openai", "gpt-4o")

@@ -280,6 +280,10 @@ def test_the_base_path_and_a_port_of_the_upstream_are_kept() -> None:
             Trace(trace_id="1" * 32, span_id="2" * 16, sampled=False),
             b"traceparent: 00-%b-%b-00\r\n" % (b"1" * 32, b"3" * 16),
         ),
+        (
+            Trace(trace_id="1" * 32, span_id="2" * 16, random=True),
+            b"traceparent: 00-%b-%b-03\r\n" % (b"1" * 32, b"3" * 16),
+        ),
     ],
 )
 def test_our_trace_context_has_the_attempt_as_parent(trace: Trace, headers: bytes) -> None:

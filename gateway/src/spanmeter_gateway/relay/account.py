@@ -81,6 +81,7 @@ class Account:
         "http_version",
         "ids",
         "is_guess",
+        "key_id",
         "method",
         "provider",
         "relay_ns",
@@ -107,6 +108,7 @@ class Account:
         self.upstream: str | None = None
         self.provider: str | None = None
         self.is_guess = False
+        self.key_id: str | None = None
         self.attempt: OpenAttempt | None = None
         self.http_status: int | None = None
         self.request_bytes = 0
@@ -147,7 +149,7 @@ class Account:
             service_tier=facts.service_tier, system_fingerprint=facts.system_fingerprint,
             usage=facts.usage, unmetered=unmetered,
             reported_cost_usd=facts.reported_cost_usd, upstream_cost_usd=facts.upstream_cost_usd,
-            trace=self.trace,
+            key_id=self.key_id, trace=self.trace,
             attempts=(self.attempt.close(now_ns),) if self.attempt is not None else (),
         )  # fmt: skip
 

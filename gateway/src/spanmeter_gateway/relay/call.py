@@ -13,7 +13,7 @@ Every way out leads through `_end`; nothing after it has an effect.
 import logging
 import time
 
-from spanmeter_gateway.errors import BodyTooLarge, GatewayBusy, GatewayError
+from spanmeter_gateway.errors import BodyTooLarge, GatewayBusy, GatewayError, InvalidGatewayKey
 from spanmeter_gateway.receipt import OpenCall
 from spanmeter_gateway.relay import journey
 from spanmeter_gateway.relay.account import NO_FACTS, Account, OpenAttempt
@@ -24,12 +24,12 @@ from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.outcome import (
     BROKE,
     CANCELLED,
-    INTERRUPTED,
     OK,
     SHUTDOWN,
     STALLED,
     Verdict,
     judge_answer,
+    judge_early_end,
     judge_error,
 )
 from spanmeter_gateway.relay.refusal import error_body, plain_answer
@@ -117,6 +117,13 @@ class Call:
     def open(self) -> None:
         """Start: the head is read, the body may follow."""
         noted, declared = self._head.noted, self._declared
+        keys = self._relay.rules.keys
+        if keys is not None:
+            try:
+                journey.identify(self._account, keys, head=self._head)
+            except InvalidGatewayKey as error:
+                self._refuse(error, is_read=False)
+                return
         if self._relay.is_full:
             self._refuse(
                 GatewayBusy("this gateway has too many connections: try again soon"), is_read=False
@@ -296,7 +303,7 @@ class Call:
         """Write the `open` line: what books enter should this relay die."""
         if self._is_over:
             return None
-        journey.attribute_undecided(self._account, self._relay.rules, head=self._head)
+        self._note_undecided()
         return self._account.as_open(self._relay.listen)
 
     def abandon(self) -> None:
@@ -362,10 +369,10 @@ class Call:
         self._release()
         account, answer = self._account, self._answer
         if account.facts is None:
-            journey.attribute_undecided(account, self._relay.rules, head=self._head)
+            self._note_undecided()
         facts = answer.facts() if answer is not None else NO_FACTS
-        if verdict is INTERRUPTED and facts.is_error:
-            verdict = judge_answer(200, facts, is_credential_held=False)
+        if facts.is_error and answer is not None:
+            verdict = judge_early_end(verdict, answer.status, facts)
         if account.attempt is not None:
             account.attempt.ended_ns = time.monotonic_ns()
             account.attempt.error_type = verdict.error_type
@@ -377,6 +384,10 @@ class Call:
         )
         self._relay.end(self, receipt)
         self._front.call_ended(keep_alive=self._keep_alive)
+
+    def _note_undecided(self) -> None:
+        rules = self._relay.rules
+        journey.note_undecided(self._account, rules, head=self._head, address=self._address)
 
     def _release(self) -> None:
         if self._held_bytes:

@@ -4,13 +4,40 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from spanmeter.dialects.dialect import Family
 from spanmeter_gateway.routing.choice import base_path
+from spanmeter_gateway.upstreams.connection import AnswerSink
 from spanmeter_gateway.upstreams.pool import Pool, tls_context
 from spanmeter_gateway.upstreams.providers import AUTHORIZATION, credential_header
 from spanmeter_gateway.upstreams.upstream import Credential, Upstream
+
+
+class Connection(Protocol):
+    """A connection to an upstream, as one exchange uses it; see `UpstreamConnection`."""
+
+    has_served: bool
+    is_request_whole: bool
+
+    def send(
+        self, sink: AnswerSink, request: bytes, *, is_whole: bool, is_head_request: bool
+    ) -> None: ...
+    def send_more(self, piece: bytes) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Connections(Protocol):
+    """All connections to one upstream; see `Pool`."""
+
+    def take(self) -> Connection | None: ...
+    async def connect(self) -> Connection: ...
+    def sweep(self, now_s: float) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +45,7 @@ class Endpoint:
     """What a call needs to reach one upstream."""
 
     upstream: Upstream
-    pool: Pool
+    pool: Connections
     host: str
     port: int
     host_header: bytes
@@ -55,11 +82,12 @@ def open_endpoint(upstream: Upstream, environ: Mapping[str, str] = os.environ) -
         base_path=base_path(upstream),
         extra_headers=headers,
         replaced=frozenset(name.lower() for name, _ in headers),
-        held=_read_credential(upstream.credential, environ),
+        held=read_credential(upstream.credential, environ),
     )
 
 
-def _read_credential(credential: Credential, environ: Mapping[str, str]) -> str | None:
+def read_credential(credential: Credential, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Read the secret that is named; `None`: we hold none. Raises OSError for a file."""
     if credential.kind == "passthrough":
         return None
     if credential.kind == "env":

@@ -14,10 +14,10 @@ from spanmeter_gateway.errors import (
     UpstreamUnreachable,
 )
 from spanmeter_gateway.relay.account import OpenAttempt
-from spanmeter_gateway.relay.endpoint import Endpoint
+from spanmeter_gateway.relay.endpoint import Connection, Endpoint
 from spanmeter_gateway.relay.outcome import INTERRUPTED, STALLED, TIMED_OUT, Verdict
 from spanmeter_gateway.relay.upload import Upload
-from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
+from spanmeter_gateway.upstreams.connection import AnswerHead
 from spanmeter_gateway.upstreams.pool import ConnectFailed
 
 STALE_S = 0.5
@@ -78,7 +78,7 @@ class Exchange:
         self._request = request
         self._attempt = attempt
         self._loop = loop
-        self._connection: UpstreamConnection | None = None
+        self._connection: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._has_begun = False
         self._has_retried = False
@@ -194,7 +194,7 @@ class Exchange:
 
     # the steps
 
-    def _is_stale(self, connection: UpstreamConnection) -> bool:
+    def _is_stale(self, connection: Connection) -> bool:
         """Tell whether the provider closed an idle connection just as we wrote to it.
 
         Then it never saw the request, which may be sent again (RFC 9112 section 9.5, RFC 9110
@@ -222,7 +222,7 @@ class Exchange:
         self._connecting = None
         self._send(connection)
 
-    def _send(self, connection: UpstreamConnection) -> None:
+    def _send(self, connection: Connection) -> None:
         self._connection = connection
         self._heard_s = self._loop.time()
         upload = self.upload

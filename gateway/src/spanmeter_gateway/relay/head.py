@@ -23,17 +23,20 @@ GATEWAY_HEADERS = frozenset(
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"))
 
 
-_FORWARDED, _HOP, _ATTRIBUTION, _GATEWAY, _NOTED = range(5)
+_FORWARDED, _HOP, _ATTRIBUTION, _GATEWAY, _NOTED, _TRACE = range(6)
 """What the relay does with a header. Noted ones are forwarded too, or written anew, by a rule of
 their own. Plain integers: an enum's attribute costs more than the rest of the look-up."""
 
 _NOTED_NAMES = frozenset(
     (
-        *(b"host", b"content-length", b"content-encoding", b"accept-encoding", b"traceparent"),
-        *(b"tracestate", b"connection", b"expect", b"transfer-encoding", b"anthropic-version"),
+        *(b"host", b"content-length", b"content-encoding", b"accept-encoding", b"connection"),
+        *(b"expect", b"transfer-encoding", b"anthropic-version"),
         *CREDENTIAL_HEADERS,
     )
 )
+_TRACE_NAMES = frozenset((b"traceparent", b"tracestate"))
+"""Noted too, but all lines of one name together: W3C Trace Context lets `tracestate` come in
+several, and of two parents none is to be believed."""
 _KNOWN: dict[bytes, tuple[bytes, int]] = {}
 _KNOWN_LIMIT = 4096
 _KNOWN_NAME_BYTES = 64
@@ -43,6 +46,8 @@ def _classify(name: bytes) -> tuple[bytes, int]:
     lower = name.lower()
     if lower in _NOTED_NAMES:
         kind = _NOTED
+    elif lower in _TRACE_NAMES:
+        kind = _TRACE
     elif lower in HOP_BY_HOP:
         kind = _HOP
     elif lower in GATEWAY_HEADERS:
@@ -72,7 +77,8 @@ class RequestHead:
         """(lower-case name, raw value) in order."""
         self.gateway: dict[bytes, bytes] = {}
         self.noted: dict[bytes, bytes] = {}
-        """The first value of each header that the relay must know, by lower-case name."""
+        """The value of each header that the relay must know, by lower-case name: the first, or of
+        a trace context all, joined by commas."""
         self.blocks: dict[frozenset[bytes], bytes] = {}
         """The forwarded headers as text, by what was dropped from them."""
         for name, value in headers:
@@ -83,6 +89,10 @@ class RequestHead:
             elif kind == _NOTED:
                 self.forwarded.append((lower, name, value))
                 self.noted.setdefault(lower, value)
+            elif kind == _TRACE:
+                self.forwarded.append((lower, name, value))
+                first = self.noted.get(lower)
+                self.noted[lower] = value if first is None else first + b"," + value
             elif kind == _ATTRIBUTION:
                 self.attribution.append((lower, value))
             elif kind == _GATEWAY and value.strip():
@@ -98,6 +108,11 @@ class RequestHead:
                 if lower not in dropped
             )
         return block
+
+    @property
+    def shown_key(self) -> bytes | None:
+        """The value of `X-Lectr-Key`, else of `X-Gateway-Key` (the compatible name wins)."""
+        return self.gateway.get(b"x-lectr-key") or self.gateway.get(b"x-gateway-key")
 
     @property
     def asked_provider(self) -> str | None:

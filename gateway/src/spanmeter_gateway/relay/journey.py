@@ -5,12 +5,14 @@ writes into the account at once, so that a call which is refused half-way is sti
 feature, tags and model.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from spanmeter.attribution import AttributionRules, attribute
 from spanmeter.dialects.dialect import Dialect, RequestFacts
 from spanmeter.errors import InvalidAttribution, UnreadableBody
-from spanmeter_gateway.errors import InvalidTag, MalformedBody
+from spanmeter_gateway.access.keys import GatewayKeys
+from spanmeter_gateway.errors import CallerError, InvalidTag, MalformedBody
 from spanmeter_gateway.relay.account import UNTAGGED, Account
 from spanmeter_gateway.relay.body_edit import with_include_usage, without_member
 from spanmeter_gateway.relay.decoding import Undecodable, decode_whole
@@ -38,6 +40,8 @@ class Rules:
     directory: Directory
     attribution: AttributionRules
     ask_for_usage: bool
+    keys: GatewayKeys | None = None
+    """Which every call must show one of; `None`: whoever reaches the port may call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,15 @@ def find_address(account: Account, rules: Rules, *, head: RequestHead, target: s
     account.dialect = address.dialect
     account.route = route_of(address.dialect, address.upstream)
     return address
+
+
+def identify(account: Account, keys: GatewayKeys, *, head: RequestHead) -> None:
+    """Note whose call it is; raises `InvalidGatewayKey`.
+
+    Asked before the body is read, so that a stranger cannot make us hold one. A call that is denied
+    is attributed by its head alone, like any that ends before it was decided.
+    """
+    account.key_id = keys.identify(head.shown_key)
 
 
 def decide(
@@ -98,23 +111,39 @@ def decide_passthrough(
 
 def choose(account: Account, rules: Rules, *, head: RequestHead, address: Address) -> Choice:
     """Choose the upstream and note it; raises `InvalidProvider` and its siblings."""
-    asked = rules.directory.asked_upstream(head.asked_provider)
-    model = account.facts.model if account.facts is not None else None
-    hint = None
-    if address.dialect is None:
-        homes = HOME_OF_CREDENTIAL_HEADER.items()
-        hint = next((home for name, home in homes if name in head.noted), None)
-    choice = rules.directory.choose(address, asked=asked, model=model, hint=hint)
+    choice = _choice(account, rules, head=head, address=address)
     account.upstream = choice.upstream.name
     account.provider = choice.upstream.provider
     account.is_guess = choice.is_guess
     return choice
 
 
-def attribute_undecided(account: Account, rules: Rules, *, head: RequestHead) -> None:
-    """Attribute a call that ends before it was decided, by its headers alone; never raises."""
+def _choice(account: Account, rules: Rules, *, head: RequestHead, address: Address) -> Choice:
+    asked = rules.directory.asked_upstream(head.asked_provider)
+    model = account.facts.model if account.facts is not None else None
+    hint = None
+    if address.dialect is None:
+        homes = HOME_OF_CREDENTIAL_HEADER.items()
+        hint = next((home for name, home in homes if name in head.noted), None)
+    return rules.directory.choose(address, asked=asked, model=model, hint=hint)
+
+
+def note_undecided(account: Account, rules: Rules, *, head: RequestHead, address: Address) -> None:
+    """Note what head and path say of a call that ends before it was decided; never raises.
+
+    That is its attribution, the model of a dialect that has it in the path, and the provider where
+    it does not take the body to know it.
+    """
     if head.attribution and account.attribution is UNTAGGED:
         account.attribution = attribute(head.attribution, None, _lenient(rules.attribution))
+    if account.facts is not None or account.upstream is not None:
+        return
+    if address.dialect is not None:
+        account.facts = address.dialect.describe(b"{}", address.path)
+    with suppress(CallerError):
+        choice = _choice(account, rules, head=head, address=address)
+        if not choice.is_guess:
+            account.upstream, account.provider = choice.upstream.name, choice.upstream.provider
 
 
 def _describe(account: Account, dialect: Dialect, *, path: str, body: bytes | None) -> RequestFacts:

@@ -77,6 +77,16 @@ def judge_answer(status: int, facts: ResponseFacts, *, is_credential_held: bool)
     return Verdict("caller_error", error_type, "caller")
 
 
+def judge_early_end(verdict: Verdict, status: int, facts: ResponseFacts) -> Verdict:
+    """Judge an answer that ended before it was complete, but had said that it is an error.
+
+    In a stream the error comes first: SDKs leave as soon as they have read its event.
+    """
+    if verdict is INTERRUPTED or (verdict is CANCELLED and status < 400):
+        return judge_answer(200, facts, is_credential_held=False)
+    return verdict
+
+
 def judge_error(error: GatewayError, error_type: str | None = None) -> Verdict:
     """Judge a call that we answered ourselves; `error_type` is finer than the error's code."""
     slug = error_type or error.code

@@ -16,9 +16,10 @@ from contextlib import suppress
 import uvicorn
 import uvloop
 
+from spanmeter_gateway.access.keys import GatewayKeys
 from spanmeter_gateway.board import DROPPED_FIELDS, Board, Column
 from spanmeter_gateway.config import Config
-from spanmeter_gateway.relay.endpoint import open_endpoint
+from spanmeter_gateway.relay.endpoint import open_endpoint, read_credential
 from spanmeter_gateway.relay.front import RelayProtocol
 from spanmeter_gateway.relay.journey import Rules
 from spanmeter_gateway.relay.relay import Relay
@@ -76,6 +77,7 @@ def _open_relay(config: Config, *, spool: SpoolWriter, column: Column) -> Relay:
             directory=directory,
             attribution=config.attribution,
             ask_for_usage=config.ask_for_usage,
+            keys=_open_keys(config),
         ),
         sampler=Sampler(os.environ),
         spool=spool,
@@ -83,6 +85,12 @@ def _open_relay(config: Config, *, spool: SpoolWriter, column: Column) -> Relay:
         limits=config.limits,
         listen=(config.listen_host, config.listen_port),
     )
+
+
+def _open_keys(config: Config) -> GatewayKeys | None:
+    if not config.gateway_keys:
+        return None
+    return GatewayKeys({key.name: read_credential(key.secret) or "" for key in config.gateway_keys})
 
 
 def _uvicorn_config(config: Config, relay: Relay) -> uvicorn.Config:

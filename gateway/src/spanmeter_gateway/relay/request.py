@@ -116,7 +116,8 @@ def _without_key_parameter(target: str) -> str:
 
 def write_trace_headers(trace: Trace, span_id: str) -> bytes:
     """Write our trace context for a provider, with the attempt's span as parent."""
-    line = f"traceparent: 00-{trace.trace_id}-{span_id}-{'01' if trace.sampled else '00'}\r\n"
+    flags = trace.sampled | trace.random << 1
+    line = f"traceparent: 00-{trace.trace_id}-{span_id}-{flags:02x}\r\n"
     if trace.state is not None:
         line += f"tracestate: {trace.state}\r\n"
     return line.encode("ascii")

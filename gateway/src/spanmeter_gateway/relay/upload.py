@@ -1,6 +1,6 @@
 """The body of a request that passes through unread: sent in the parts in which it arrives."""
 
-from spanmeter_gateway.upstreams.connection import UpstreamConnection
+from spanmeter_gateway.relay.endpoint import Connection
 
 WAITING_LIMIT_BYTES = 65_536
 """How much waits for a connection before the caller is paused."""
@@ -33,7 +33,7 @@ class Upload:
         elif content_length is not None:
             self.framing = b"content-length: %b\r\n" % content_length
 
-    def add(self, piece: bytes, *, connection: UpstreamConnection | None) -> None:
+    def add(self, piece: bytes, *, connection: Connection | None) -> None:
         """Send a piece, or keep it until there is a connection."""
         framed = b"%x\r\n%b\r\n" % (len(piece), piece) if self._is_chunked else piece
         if connection is not None:
@@ -43,7 +43,7 @@ class Upload:
         self._waiting_bytes += len(framed)
         self.is_full = self._waiting_bytes > WAITING_LIMIT_BYTES
 
-    def end(self, *, connection: UpstreamConnection | None) -> None:
+    def end(self, *, connection: Connection | None) -> None:
         """Know that the body is whole."""
         self.is_whole = True
         if self._is_chunked:
@@ -54,7 +54,7 @@ class Upload:
         if connection is not None:
             connection.is_request_whole = True
 
-    def flush(self, connection: UpstreamConnection) -> None:
+    def flush(self, connection: Connection) -> None:
         """Send what waited for the connection."""
         waiting, self._waiting = self._waiting, []
         self._waiting_bytes = 0
