@@ -38,6 +38,8 @@ class SinkSpan:
     start_ns: int
     end_ns: int
     scope: str
+    trace_state: str
+    flags: int
 
 
 class OtlpSink:
@@ -93,7 +95,8 @@ class OtlpSink:
             if span.kind == "CLIENT"
         }
 
-    def _take(self, path: str, body: bytes) -> bytes:
+    def take(self, path: str, body: bytes) -> bytes:
+        """Keep a decompressed body, and return the answer to it."""
         with self._arrived:
             self.bodies.append(body)
             if path == "/v1/traces":
@@ -115,7 +118,7 @@ class OtlpSink:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                answer = sink._take(self.path, body) if sink.status == 200 else b""
+                answer = sink.take(self.path, body) if sink.status == 200 else b""
                 self.send_response(sink.status)
                 self.send_header("content-type", "application/x-protobuf")
                 self.send_header("content-length", str(len(answer)))
@@ -151,6 +154,8 @@ def _span(span: trace_pb2.Span, *, resource: Mapping[str, Any], scope: str) -> S
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
         scope=scope,
+        trace_state=span.trace_state,
+        flags=span.flags,
     )
 
 

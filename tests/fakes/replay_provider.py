@@ -23,6 +23,7 @@ import ssl
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ from tests.fakes.exchange import (
     read_request,
 )
 from tests.fakes.recordings import Recording, recording
-from tests.fakes.scripts import JSON, SCRIPTS, USAGE, event
+from tests.fakes.scripts import JSON, SCRIPTS, USAGE, Script, event
 
 CONTROL = "/-/received"
 
@@ -46,9 +47,15 @@ EXTRA_HEADERS = (("set-cookie", "a=1; Path=/"), ("X-Odd-Case", "caf\xe9"), ("set
 
 
 class ReplayProvider:
-    """The server in a thread of its own. `received` holds every request, oldest first."""
+    """The server in a thread of its own. `received` holds every request, oldest first.
 
-    def __init__(self, *, tls: bool = False, port: int = 0) -> None:
+    `scripts` are further ones, by the name that `x-script` calls them.
+    """
+
+    def __init__(
+        self, *, tls: bool = False, port: int = 0, scripts: Mapping[str, Script] | None = None
+    ) -> None:
+        self._scripts = SCRIPTS | dict(scripts or {})
         self.received: list[Received] = []
         self.port = port
         self.connections = 0
@@ -131,7 +138,7 @@ class ReplayProvider:
         try:
             name, _, argument = received.header("x-script").partition(" ")
             if name:
-                return await SCRIPTS[name](exchange, argument)
+                return await self._scripts[name](exchange, argument)
             return await exchange.send(replay(received))
         except PeerLeft:
             received.cut.set()

@@ -108,6 +108,15 @@ async def stall(exchange: Exchange, _: str) -> bool:
     return await never(exchange, "")
 
 
+async def error_then_stall(exchange: Exchange, code: str) -> bool:
+    """Start a stream, send an error event with this code, then nothing more."""
+    await exchange.send_head(200, [*EVENTS, ("transfer-encoding", "chunked")])
+    error = {"error": {"message": "scripted", "type": code, "code": code}}
+    chunks = [*chat_chunks("gpt-4o-mini", with_usage=False)[:2], event(error)]
+    await exchange.send_pieces(chunks, chunked=True)
+    return await never(exchange, "")
+
+
 async def status(exchange: Exchange, argument: str) -> bool:
     """Answer an OpenAI error: `<status> [code]`."""
     number, _, code = argument.partition(" ")
@@ -205,7 +214,7 @@ SCRIPTS: dict[str, Script] = {
     for script in (
         chat, after, never, close_before_head, reset_before_head, close_mid_body, endless_stream,
         stall, status, drip, large, informational, no_content, not_modified, http10, garbage,
-        bad_chunk, early_answer, last_on_connection,
+        bad_chunk, early_answer, last_on_connection, error_then_stall,
     )
 }  # fmt: skip
 

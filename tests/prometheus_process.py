@@ -1,0 +1,164 @@
+"""A real Prometheus on a free loopback port, with a folder of its own, while a test runs."""
+
+import json
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import yaml
+from tests.components import require
+
+START_S = 30.0
+STOP_S = 15.0
+PAUSE_S = 0.05
+SCRAPE_INTERVAL = "250ms"
+
+
+class Sample(NamedTuple):
+    """One series of an instant query's answer."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+Samples = list[Sample]
+
+
+class PrometheusProcess:
+    """`with PrometheusProcess({"books": "127.0.0.1:9464"}) as prometheus:` scrapes these jobs.
+
+    `settings` are further top-level keys of its configuration (`rule_files`, `alerting`), `flags`
+    further options of the program, `program` another component than Debian's. Skips the test
+    where there is no such component.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, str],
+        *,
+        scrape_interval: str = SCRAPE_INTERVAL,
+        settings: Mapping[str, Any] | None = None,
+        flags: Sequence[str] = (),
+        program: str = "prometheus",
+    ) -> None:
+        self._program = require(program)
+        self._folder = tempfile.TemporaryDirectory(prefix="spanmeter-prometheus-")
+        self.folder = Path(self._folder.name)
+        self._config: dict[str, Any] = {
+            "global": {
+                "scrape_interval": scrape_interval,
+                "scrape_timeout": scrape_interval,
+                "evaluation_interval": scrape_interval,
+            },
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": [target]}]}
+                for job, target in targets.items()
+            ],
+            **(settings or {}),
+        }
+        self._flags = tuple(flags)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    @property
+    def errors(self) -> str:
+        """Everything that it logged so far."""
+        return (self.folder / "log.txt").read_text(errors="replace")
+
+    def query(self, expression: str) -> Samples:
+        """Evaluate an expression now: the samples of a vector, in the order of the answer."""
+        question = urllib.parse.urlencode({"query": expression})
+        result = self.get(f"/api/v1/query?{question}")["result"]
+        return [Sample(row["metric"], float(row["value"][1])) for row in result]
+
+    def wait(
+        self, expression: str, is_enough: Callable[[Samples], object], *, timeout_s: float = 30
+    ) -> Samples:
+        """Evaluate until the samples satisfy a predicate; raises `TimeoutError`."""
+        until = time.monotonic() + timeout_s
+        while not is_enough(samples := self.query(expression)):
+            if time.monotonic() > until:
+                raise TimeoutError(f"not as awaited: {expression} is {samples}\n{self.errors}")
+            time.sleep(PAUSE_S)
+        return samples
+
+    def wait_scrapes(self, count: int, *, job: str) -> None:
+        """Wait until a job was scraped successfully so many more times."""
+        scrapes = f'sum(sum_over_time(up{{job="{job}"}}[1h]))'
+        done = sum(sample.value for sample in self.query(scrapes))
+        self.wait(scrapes, lambda now: now and now[0].value >= done + count)
+
+    def get(self, path: str) -> Any:
+        """Ask its HTTP API (`/api/v1/...`), and return the answer's `data`."""
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.loads(answer.read())["data"]
+
+    def _start(self) -> None:
+        config_file = self.folder / "prometheus.yml"
+        config_file.write_text(yaml.safe_dump(self._config, sort_keys=False))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        with (self.folder / "log.txt").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(self._program),
+                    f"--config.file={config_file}",
+                    f"--storage.tsdb.path={self.folder / 'tsdb'}",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                    *self._flags,
+                ],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until = time.monotonic() + START_S
+        while not _is_ready(self.url):
+            assert self._process.poll() is None, f"it ended while starting:\n{self.errors}"
+            assert time.monotonic() < until, f"it does not get ready:\n{self.errors}"
+            time.sleep(PAUSE_S)
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_S)
+        self._folder.cleanup()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
