@@ -9,6 +9,8 @@ from tests.fakes.otlp_sink import SinkSpan
 from tests.gateway_process import Metrics
 from tests.traffic import End, Made
 
+NONE_DIFFERS = {"written_entered": 0, "receipts_calls": 0, "receipts_spans": 0}
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -66,6 +68,12 @@ class Account:
     def total(self) -> int:
         """How many calls there were."""
         return sum(self.calls.values())
+
+
+def differences(metrics: Metrics) -> dict[str, float]:
+    """Return what two counts of the same differ by, for each pair that is compared."""
+    found = metrics.select("spanmeter_reconciliation_difference")
+    return {labels["pair"]: value for labels, value in found}
 
 
 def ends_by_call(spans: Sequence[SinkSpan], name: str) -> dict[str, End]:

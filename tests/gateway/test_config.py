@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from spanmeter.attribution import AttributionRules
-from spanmeter_gateway.config import Config, Limits, SpoolLimits, Tls
+from spanmeter_gateway.config import Config, GatewayKey, Limits, MetricSwitches, SpoolLimits, Tls
 from spanmeter_gateway.config_file import find_file, load
 from spanmeter_gateway.errors import ConfigError
 from spanmeter_gateway.metering.overrides import PriceOverride
@@ -88,6 +88,9 @@ def test_every_key_of_the_file_reaches_the_configuration(folder: Path) -> None:
         invalid_provider_detect=True,
         ask_for_usage=False,
         tag_labels=("env", "customer_tier"),
+        semconv="both",
+        cost_alias=True,
+        metrics=MetricSwitches(operation_cost=True),
         prices=(
             PriceOverride(
                 provider="gcp.gemini",
@@ -133,6 +136,9 @@ attribution: {mode: strict, bare_tag_key: tag, feature_from_tag: false}
 invalid_provider: detect
 ask_for_usage: false
 tags: {labels: [env, customer_tier, env]}
+semconv: both
+cost_alias: true
+metrics: {operation_cost: true}
 prices:
   - {provider: gemini, model: house-*, input_usd_per_mtok: 0.1, output_usd_per_mtok: "2.50",
      request_usd: 0.001}
@@ -304,6 +310,26 @@ PROBLEMS = {
     "upstreams: {openai: {credential: file:/dev/null}}": (
         "upstreams.openai.credential: /dev/null is empty"
     ),
+    "gateway_keys: {}": "gateway_keys: must not be empty",
+    "gateway_keys: canary": "gateway_keys: must be a mapping of keys to values",
+    "gateway_keys: {team: sk-canary}": (
+        "gateway_keys.team: must be env:NAME or file:PATH; a key itself never stands in this file"
+    ),
+    "gateway_keys: {team: passthrough}": (
+        "gateway_keys.team: must be env:NAME or file:PATH; a key itself never stands in this file"
+    ),
+    "gateway_keys: {team: }": (
+        "gateway_keys.team: must be env:NAME or file:PATH; a key itself never stands in this file"
+    ),
+    "gateway_keys: {team: env:NOT_SET}": (
+        "gateway_keys.team: the environment variable NOT_SET is not set"
+    ),
+    "gateway_keys: {team: {file: nowhere}}": (
+        "gateway_keys.team: cannot read nowhere: No such file or directory"
+    ),
+    "gateway_keys: {Our Team: {file: spanmeter.yaml}}": (
+        "gateway_keys.Our Team: a name may hold lower-case letters, digits, '_', '.' and '-' only"
+    ),
     "upstreams: {openai: {ca_file: nowhere}}": (
         "upstreams.openai.ca_file: cannot read nowhere: No such file or directory"
     ),
@@ -349,6 +375,12 @@ PROBLEMS = {
     ),
     "tags: {labels: [cost-center, cost_center]}": (
         "tags.labels[1]: cost_center and cost-center are one Prometheus label"
+    ),
+    "semconv: newest": "semconv: must be 'latest', 'v1_41' or 'both'",
+    "semconv: 1.41": "semconv: must be 'latest', 'v1_41' or 'both'",
+    "metrics: {operation_cost: some}": "metrics.operation_cost: must be true or false",
+    "metrics: {operation_costs: true}": (
+        "metrics.operation_costs: unknown key; did you mean operation_cost?"
     ),
     "prices: [{model: a, output_usd_per_mtok: 1}]": "prices[0].input_usd_per_mtok: is missing",
     "prices: [{model: a, input_usd_per_mtok: cheap, output_usd_per_mtok: 1}]": (
@@ -403,6 +435,30 @@ def test_a_mistake_in_a_variable_names_the_variable(folder: Path) -> None:
     ]
 
 
+def test_a_wrong_sampler_is_told_beside_everything_else(folder: Path) -> None:
+    environ = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "10%"}
+
+    found = problems("cost_alias: 1", environ)
+
+    assert found == [
+        "environment: OTEL_TRACES_SAMPLER_ARG: '10%' is no ratio: use a number from 0 to 1, such "
+        "as 0.25",
+        "spanmeter.yaml: cost_alias: must be true or false",
+    ]
+
+
+def test_what_is_wrong_about_otlp_is_told_beside_everything_else(folder: Path) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318", "SPANMETER_WORKERS": "many"}
+
+    found = problems("", environ)
+
+    assert found == [
+        "environment: OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' is not a URL such as "
+        "http://collector:4318",
+        "environment: SPANMETER_WORKERS: must be auto or a whole number from 1 to 256",
+    ]
+
+
 def test_a_file_that_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         load(Path("nowhere.yaml"), {})
@@ -428,6 +484,22 @@ def test_no_message_repeats_a_secret_that_was_written_in_the_wrong_place(folder:
     )
 
     assert [line for line in found if "canary" in line] == []
+
+
+def test_gateway_keys_are_named_in_order_and_their_secrets_stay_where_they_are(
+    folder: Path,
+) -> None:
+    Path("key").write_text("canary-two")
+    Path("spanmeter.yaml").write_text("gateway_keys: {team: env:TEAM_KEY, batch: {file: key}}")
+
+    config = load(Path("spanmeter.yaml"), {"TEAM_KEY": "canary-one"})
+
+    assert config.gateway_keys == (
+        GatewayKey("team", Credential("env", "TEAM_KEY")),
+        GatewayKey("batch", Credential("file", "key")),
+    )
+    assert Config.from_json(config.to_json()) == config
+    assert "canary" not in config.to_json()
 
 
 def test_a_price_is_the_decimal_that_was_written(folder: Path) -> None:

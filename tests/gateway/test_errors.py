@@ -11,6 +11,7 @@ from spanmeter_gateway import errors
         (errors.InvalidProvider("m"), (400, "invalid_request_error", "invalid_provider")),
         (errors.AzureConfigMissing("m"), (400, "invalid_request_error", "azure_config_missing")),
         (errors.InvalidTag("too_many_tags", "m"), (400, "invalid_request_error", "too_many_tags")),
+        (errors.InvalidGatewayKey("m"), (401, "invalid_request_error", "invalid_gateway_key")),
         (errors.BodyTooLarge("m"), (413, "invalid_request_error", "request_too_large")),
         (errors.UpstreamBroken("m", upstream="u"), (502, "api_error", "provider_bad_response")),
         (errors.UpstreamUnreachable("m", upstream="u"), (503, "api_error", "provider_unreachable")),

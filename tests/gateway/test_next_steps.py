@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from spanmeter_gateway import next_steps
-from spanmeter_gateway.config import Config
+from spanmeter_gateway.config import Config, GatewayKey
 from spanmeter_gateway.upstreams.upstream import Credential, Upstream
 
 HELD = Upstream(
@@ -15,6 +15,8 @@ HELD = Upstream(
     base_url="https://api.openai.com",
     credential=Credential("env", "OPENAI_API_KEY"),
 )
+
+KEYS = (GatewayKey("team", Credential("env", "TEAM_KEY")),)
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,12 @@ def test_the_command_can_be_copied() -> None:
     assert text.getvalue().count("\\\n") == 3
 
 
+def test_the_first_call_shows_a_key_where_one_is_needed() -> None:
+    text = said(Config(gateway_keys=KEYS))
+
+    assert '-H "X-Feature: hello" \\\n-H "X-Gateway-Key: $GATEWAY_KEY" \\\n-d ' in text
+
+
 def test_another_address_of_the_books_is_given_to_top() -> None:
     assert ".venv/bin/spanmeter top --url http://127.0.0.1:9999" in said(Config(books_port=9999))
 
@@ -73,6 +81,7 @@ def test_a_held_credential_on_an_open_port_is_warned_of() -> None:
     [
         Config(upstreams=(HELD,)),
         Config(listen_host="0.0.0.0", upstreams=(replace(HELD, credential=Credential()),)),
+        Config(listen_host="0.0.0.0", upstreams=(HELD,), gateway_keys=KEYS),
     ],
 )
 def test_nothing_is_warned_of_without_both(config: Config) -> None:

@@ -35,12 +35,12 @@ NAMES_OF_OTHERS = {
 }
 
 BROAD_EXCEPTS = {
-    "books/entry.py": 2,
-    "books/page.py": 1,
+    "books/guard.py": 1,
     "relay/call.py": 2,
     "relay/meter.py": 2,
+    "telemetry/metric_export.py": 1,
 }
-"""A call and the books go on whatever our own code does; nowhere else."""
+"""A call, the books and the exports go on whatever our own code does; nowhere else."""
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 SUPPRESSION = re.compile(
@@ -133,6 +133,10 @@ def test_broad_excepts_stand_where_they_are_listed() -> None:
         for file, node in nodes()
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
+    ) + Counter(  # what leaves a `with` block as if nothing had happened is one too
+        str(file.relative_to(ROOT / "gateway/src/spanmeter_gateway"))
+        for file, node in definitions()
+        if node.name == "__exit__" and ast.unparse(node.returns or node) == "bool"
     )
 
     assert broad == BROAD_EXCEPTS

@@ -50,7 +50,7 @@ def test_a_tag_of_the_grammar_is_kept_as_it_is(tag: str) -> None:
 def test_a_tag_outside_the_grammar_is_dropped_for_its_reason(tag: str, reason: str) -> None:
     attribution = from_body(tag)
 
-    assert attribution == Attribution(drops=(TagDrop(reason, tag[:64]),))
+    assert attribution == Attribution(drops=(TagDrop(reason, "tags"),))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_eleventh_distinct_tag_is_dropped() -> None:
 
     assert attribution == Attribution(
         tags=tuple((f"k{n}", "v") for n in range(10)),
-        drops=(TagDrop("too_many", "k10:v"), TagDrop("too_many", "k11:v")),
+        drops=(TagDrop("too_many", "tags"),) * 2,
     )
 
 
@@ -89,14 +89,14 @@ def test_malformed_and_repeated_tags_do_not_count_towards_the_limit() -> None:
     attribution = from_body(*["bad", "k0:v"] * 9, *(f"k{n}:v" for n in range(10)))
 
     assert attribution == Attribution(
-        tags=tuple((f"k{n}", "v") for n in range(10)), drops=(TagDrop("malformed", "bad"),) * 9
+        tags=tuple((f"k{n}", "v") for n in range(10)), drops=(TagDrop("malformed", "tags"),) * 9
     )
 
 
 def test_the_limit_is_the_rules_own() -> None:
     attribution = from_body("a:1", "b:2", rules=AttributionRules(max_tags=1))
 
-    assert attribution == Attribution(tags=(("a", "1"),), drops=(TagDrop("too_many", "b:2"),))
+    assert attribution == Attribution(tags=(("a", "1"),), drops=(TagDrop("too_many", "tags"),))
 
 
 def test_a_repeated_tag_keeps_its_first_place_and_a_key_may_have_two_values() -> None:
@@ -105,21 +105,13 @@ def test_a_repeated_tag_keeps_its_first_place_and_a_key_may_have_two_values() ->
     assert attribution.tags == (("env", "a"), ("team", "ml"), ("env", "b"))
 
 
-@pytest.mark.parametrize(
-    ("member", "shown"),
-    [
-        (5, "5"),
-        (1.5, "1.5"),
-        (True, "true"),
-        (None, "null"),
-        (["env:prod"], "array"),
-        ({"env": "prod"}, "object"),
-    ],
-)
-def test_a_member_that_is_no_string_is_malformed(member: object, shown: str) -> None:
+@pytest.mark.parametrize("member", [5, 1.5, True, None, ["env:prod"], {"env": "prod"}])
+def test_a_member_that_is_no_string_is_malformed(member: object) -> None:
     attribution = from_body(member, "env:prod")
 
-    assert attribution == Attribution(tags=(("env", "prod"),), drops=(TagDrop("malformed", shown),))
+    assert attribution == Attribution(
+        tags=(("env", "prod"),), drops=(TagDrop("malformed", "tags"),)
+    )
 
 
 def test_a_body_string_is_read_like_a_header() -> None:
@@ -128,13 +120,11 @@ def test_a_body_string_is_read_like_a_header() -> None:
     assert attribution == Attribution(tags=(("env", "prod"), ("team", "ml")))
 
 
-@pytest.mark.parametrize(
-    ("body_tags", "shown"), [({"env": "prod"}, "object"), (5, "5"), (False, "false")]
-)
-def test_body_tags_of_another_type_are_ignored_and_noted(body_tags: object, shown: str) -> None:
+@pytest.mark.parametrize("body_tags", [{"env": "prod"}, 5, False])
+def test_body_tags_of_another_type_are_ignored_and_noted(body_tags: object) -> None:
     attribution = attribute(((b"x-tags", b"a:b"),), body_tags, LENIENT)
 
-    assert attribution == Attribution(tags=(("a", "b"),), drops=(TagDrop("wrong_type", shown),))
+    assert attribution == Attribution(tags=(("a", "b"),), drops=(TagDrop("wrong_type", "tags"),))
 
 
 def test_strict_rules_refuse_body_tags_of_another_type() -> None:
@@ -151,11 +141,11 @@ def test_a_bare_tag_gets_the_configured_key() -> None:
 
     assert attribution == Attribution(
         tags=(("tag", "beta"), ("env", "prod")),
-        drops=(TagDrop("malformed", "not bare"), TagDrop("malformed", "")),
+        drops=(TagDrop("malformed", "tags"),) * 2,
     )
 
 
 def test_no_more_than_256_tags_of_a_source_are_read() -> None:
     attribution = from_body(*["a:b"] * 256, "c:d", "bad")
 
-    assert attribution == Attribution(tags=(("a", "b"),), drops=(TagDrop("too_many", "c:d"),))
+    assert attribution == Attribution(tags=(("a", "b"),), drops=(TagDrop("too_many", "tags"),))

@@ -69,6 +69,17 @@ def test_a_caller_who_leaves_cancels_the_provider_at_once(
     assert wait_outcomes(gateway, feature) == {("cancelled", "client_disconnected"): 1}
 
 
+def test_a_caller_who_leaves_because_of_an_error_in_the_stream_has_not_cancelled(
+    gateway: GatewayProcess, feature: str
+) -> None:
+    script = "error-then-stall rate_limit_exceeded"
+    with raw(gateway) as connected:
+        connected.sendall(request(STREAMED, f"x-feature: {feature}", f"x-script: {script}"))
+        read_until(connected, b"rate_limit_exceeded")
+
+    assert wait_outcomes(gateway, feature) == {("provider_error", "rate_limit_exceeded"): 1}
+
+
 def test_a_caller_who_leaves_before_the_request_is_whole_is_counted(
     gateway: GatewayProcess, feature: str
 ) -> None:

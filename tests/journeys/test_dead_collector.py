@@ -1,6 +1,7 @@
 """No collector where the spans should go: calls and metrics do not notice, and a stop is quick."""
 
 from tests import processes
+from tests.accounts import NONE_DIFFERS, differences
 from tests.fakes.raw_client import RawClient
 from tests.fakes.replay_provider import ReplayProvider
 from tests.gateway_process import GatewayProcess
@@ -43,3 +44,6 @@ def test_spans_that_cannot_be_sent_cost_bounded_memory_and_nothing_else(
     }
     assert round(metrics.total("spanmeter_cost_usd_total") * 10**9) == PLAIN.cost_nanos * CALLS
     assert growth_bytes < 3 * QUEUE_BYTES
+    assert differences(metrics) == NONE_DIFFERS | {
+        "receipts_spans": metrics.total("spanmeter_spans_total", result="dropped")
+    }

@@ -241,7 +241,7 @@ def test_a_provider_who_does_not_take_the_request_costs_no_call_for_ever(
             connected.sendall(request(feature, b"x" * 60_000_000, "/v1/files"))
 
     try:
-        gateway.wait_metrics(lambda now: now.total("spanmeter_calls_in_flight") == 0, timeout_s=3)
+        gateway.wait_metrics(lambda now: now.total("spanmeter_request_active") == 0, timeout_s=3)
     finally:
         release.set()
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests import processes
-from tests.accounts import Account, ends_by_call
+from tests.accounts import NONE_DIFFERS, Account, differences, ends_by_call
 from tests.fakes.otlp_sink import OtlpSink
 from tests.fakes.raw_client import RawClient
 from tests.fakes.replay_provider import ReplayProvider
@@ -103,7 +103,8 @@ def test_a_killed_relay_breaks_only_its_own_calls_and_only_the_youngest_go_uncou
     assert ends.keys() <= made.keys() | {stream.id for stream in streams}
     assert counted.calls == Counter(ends.values())
     assert (counted.tokens, counted.cost_nanos) == (metered.tokens, metered.cost_nanos)
-    gateway.wait_metrics(lambda now: now.total("spanmeter_calls_in_flight") == 0)
+    assert differences(seen) == NONE_DIFFERS
+    gateway.wait_metrics(lambda now: now.total("spanmeter_request_active") == 0)
 
 
 def test_killed_books_neither_lose_nor_double_a_call_and_no_caller_notices(
@@ -127,6 +128,7 @@ def test_killed_books_neither_lose_nor_double_a_call_and_no_caller_notices(
     assert [each for each in made if each.status != each.kind.status] == []
     assert Account.read(seen, "kept") == Account.of(made)
     assert ends_by_call(sink.spans, "kept") == {each.id: each.end for each in made}
+    assert differences(gateway.metrics()) == NONE_DIFFERS
 
 
 def test_a_stream_that_outlives_several_flushes_is_counted_once(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests import processes
-from tests.accounts import Account
+from tests.accounts import NONE_DIFFERS, Account, differences
 from tests.fakes.raw_client import RawClient
 from tests.fakes.replay_provider import ReplayProvider
 from tests.gateway_process import GatewayProcess
@@ -49,6 +49,7 @@ def test_what_a_killed_supervisor_left_is_entered_by_the_next(gateway: GatewayPr
 
     assert left > 0
     assert Account.read(seen, "left") == Account.of(done)
+    assert differences(seen) == NONE_DIFFERS
 
 
 def test_a_new_gateway_starts_while_the_last_call_of_a_killed_one_goes_on(
@@ -94,3 +95,4 @@ def test_a_stop_with_a_backlog_loses_nothing_and_totals_go_on_after_it(
     assert Account.read(seen, "late") == Account.of(traffic.made)
     assert Account.read(seen, "left") == before
     assert Account.read(later, "late").total == len(traffic.made) + 1
+    assert differences(later) == NONE_DIFFERS

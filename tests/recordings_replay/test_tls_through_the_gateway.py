@@ -21,7 +21,8 @@ def tls_provider() -> Iterator[ReplayProvider]:
 def tls_gateway(tls_provider: ReplayProvider) -> Iterator[GatewayProcess]:
     trusting = upstreams(tls_provider.base_url, ca_file=str(tls_provider.ca_file))
     doubting = {"doubting": {"provider": "openai", "base_url": tls_provider.base_url}}
-    with GatewayProcess(upstreams=trusting | doubting, workers=2) as running:
+    kept = {"cardinality": {"pinned": {"features": ["two workers"]}}}
+    with GatewayProcess(upstreams=trusting | doubting, workers=2, settings=kept) as running:
         yield running
 
 

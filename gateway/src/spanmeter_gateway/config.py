@@ -6,14 +6,15 @@ read from a file and the environment is in `config_file`, so that a relay never 
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from spanmeter.attribution import AttributionRules
 from spanmeter_gateway.metering.overrides import PriceOverride
+from spanmeter_gateway.telemetry.budgets import Budgets
 from spanmeter_gateway.upstreams.providers import well_known_upstreams
-from spanmeter_gateway.upstreams.upstream import Upstream
+from spanmeter_gateway.upstreams.upstream import Credential, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,27 @@ class SpoolLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricSwitches:
+    """Metrics that are off unless they are asked for."""
+
+    operation_cost: bool = False
+    """The histogram of what a call costs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """The relay port speaks HTTPS with this certificate. Both are PEM files."""
 
     cert_file: str
     key_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKey:
+    """A key that we issued: where its secret is found, and the name it is counted under."""
+
+    name: str
+    secret: Credential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +84,20 @@ class Config:
     """Add `stream_options.include_usage` where the upstream accepts it."""
     tag_labels: tuple[str, ...] = ("env", "team", "project", "cost-center")
     """Tag keys that become metric labels."""
+    cardinality: Budgets = field(default_factory=Budgets)
+    semconv: Literal["latest", "v1_41", "both"] = "latest"
+    """Which generation of the OpenTelemetry GenAI conventions is printed."""
+    metrics: MetricSwitches = field(default_factory=MetricSwitches)
+    cost_alias: bool = False
+    """Spans carry the cost as `gen_ai.usage.cost` too."""
     prices: tuple[PriceOverride, ...] = ()
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     drain_s: float = 600.0
     """How long calls in progress may take to end at a stop: as long as the providers' SDKs wait
     for an answer. The gateway stops as soon as the last call has ended."""
     tls: Tls | None = None
+    gateway_keys: tuple[GatewayKey, ...] = ()
+    """Every call must show one of them; without any, whoever reaches the port may call."""
 
     @property
     def url(self) -> str:

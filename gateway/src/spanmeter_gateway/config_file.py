@@ -13,13 +13,35 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from spanmeter.attribution import AttributionRules
-from spanmeter_gateway.config import Config, Limits, SpoolLimits, Tls
+from spanmeter_gateway.config import (
+    Config,
+    GatewayKey,
+    Limits,
+    MetricSwitches,
+    SpoolLimits,
+    Tls,
+)
 from spanmeter_gateway.config_document import UnreadableYaml, parse, shape, unknown
-from spanmeter_gateway.config_schema import AttributionShape, FileShape, TlsShape
-from spanmeter_gateway.config_upstreams import Surroundings, check_readable, upstreams
+from spanmeter_gateway.config_schema import (
+    AttributionShape,
+    CardinalityShape,
+    CredentialShape,
+    FileShape,
+    TlsShape,
+)
+from spanmeter_gateway.config_upstreams import (
+    Surroundings,
+    check_name,
+    check_readable,
+    credential,
+    upstreams,
+)
 from spanmeter_gateway.errors import ConfigError, ConfigProblem
 from spanmeter_gateway.metering.overrides import PriceOverride
+from spanmeter_gateway.relay.trace import Sampler
+from spanmeter_gateway.telemetry.budgets import Budgets, Pinned
 from spanmeter_gateway.telemetry.names import label
+from spanmeter_gateway.telemetry.otlp_settings import problems as otlp_problems
 from spanmeter_gateway.upstreams.providers import find
 
 DEFAULT_NAME = "spanmeter.yaml"
@@ -29,7 +51,7 @@ _PATH_BY_VARIABLE = {
     "SPANMETER_WORKERS": ("workers",),
     "SPANMETER_DATA_DIR": ("data_dir",),
 }
-_Row = TypeVar("_Row", Limits, SpoolLimits)
+_Row = TypeVar("_Row", Limits, MetricSwitches, SpoolLimits)
 _TAG_KEY = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?")
 """The grammar of a tag's key, with its limit of 64 characters."""
 
@@ -65,6 +87,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     document = _document(path)
     variables = dict(_override(document, environ))
     problems = _Problems(file=str(path or "defaults"), variables=variables)
+    try:
+        Sampler(environ)
+    except ConfigError as error:
+        problems.found.extend(error.problems)
+    problems.found.extend(otlp_problems(environ))
     shaped, wrong = shape(document)
     for key, problem in wrong:
         problems.note(key, problem)
@@ -122,6 +149,7 @@ def _config(shaped: FileShape, environ: Mapping[str, str], problems: _Problems) 
     if listen == books:
         problems.note("books.listen", "is the same address as listen; the two need one each")
     rows = upstreams(shaped.upstreams, around, well_known=shaped.well_known_upstreams)
+    tag_labels = _tag_labels(shaped.tags.labels, default.tag_labels, problems)
     return Config(
         listen_host=listen[0],
         listen_port=listen[1],
@@ -135,11 +163,16 @@ def _config(shaped: FileShape, environ: Mapping[str, str], problems: _Problems) 
         attribution=_attribution(shaped.attribution, problems),
         invalid_provider_detect=shaped.invalid_provider == "detect",
         ask_for_usage=shaped.ask_for_usage is not False,
-        tag_labels=_tag_labels(shaped.tags.labels, default.tag_labels, problems),
+        tag_labels=tag_labels,
+        cardinality=_cardinality(shaped.cardinality, tag_labels, problems),
+        semconv=shaped.semconv or default.semconv,
+        metrics=_over(MetricSwitches(), shaped.metrics),
+        cost_alias=shaped.cost_alias,
         prices=tuple(_prices(shaped, problems)),
         spool=_over(SpoolLimits(), shaped.spool),
         drain_s=default.drain_s if shaped.drain_s is None else shaped.drain_s,
         tls=_tls(shaped.tls, problems),
+        gateway_keys=tuple(_gateway_keys(shaped.gateway_keys or {}, around)),
     )
 
 
@@ -205,6 +238,34 @@ def _tag_labels(
     return tuple(dict.fromkeys(keys))
 
 
+def _cardinality(
+    written: CardinalityShape, tag_labels: tuple[str, ...], problems: _Problems
+) -> Budgets:
+    numbers = written.model_dump(exclude={"pinned"}, exclude_none=True)
+    pinned = Pinned(
+        features=tuple(dict.fromkeys(written.pinned.features)),
+        tasks=tuple(dict.fromkeys(written.pinned.tasks)),
+        models=tuple(dict.fromkeys(written.pinned.models)),
+        tags={key: tuple(dict.fromkeys(values)) for key, values in written.pinned.tags.items()},
+    )
+    budgets = Budgets(**numbers, pinned=pinned)
+    tags = [(f"tags.{key}", values, "tag_values") for key, values in pinned.tags.items()]
+    for place, values, budget in (
+        ("features", pinned.features, "features"),
+        ("tasks", pinned.tasks, "tasks"),
+        ("models", pinned.models, "models"),
+        *tags,
+    ):
+        room = getattr(budgets, budget)
+        if len(values) > room:
+            problem = f"pins {len(values)} values, and cardinality.{budget} has room for {room}"
+            problems.note(f"cardinality.pinned.{place}", problem)
+    for key in pinned.tags:
+        if key not in tag_labels:
+            problems.note(f"cardinality.pinned.tags.{key}", f"{key} is not one of tags.labels")
+    return budgets
+
+
 def _tag_key_rule(key: str) -> str:
     return f"{key!r} cannot be a tag's key: 1-64 characters of a-z A-Z 0-9 . _ -, ends alphanumeric"
 
@@ -218,6 +279,14 @@ def _prices(shaped: FileShape, problems: _Problems) -> Iterator[PriceOverride]:
             problems.note(f"prices[{place}]", f"{row.model} has a price of this provider above")
         seen.add((provider, row.model))
         yield PriceOverride(**{**row.model_dump(), "provider": provider})
+
+
+def _gateway_keys(
+    written: Mapping[str, CredentialShape], around: Surroundings
+) -> Iterator[GatewayKey]:
+    for name, secret in written.items():
+        check_name(name, f"gateway_keys.{name}", around.note)
+        yield GatewayKey(name, credential(secret, f"gateway_keys.{name}", around))
 
 
 def _tls(written: TlsShape | None, problems: _Problems) -> Tls | None:

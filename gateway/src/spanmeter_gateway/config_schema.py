@@ -27,6 +27,8 @@ _CREDENTIAL_RULE = (
     "must be passthrough, env:NAME or file:PATH; a credential itself never stands in this file"
 )
 
+_KEY_RULE = "must be env:NAME or file:PATH; a key itself never stands in this file"
+
 
 def _size(value: Any) -> Any:
     if not isinstance(value, str):
@@ -59,9 +61,20 @@ def _credential(value: Any) -> Any:
     return value
 
 
+def _key_secret(value: Any) -> Any:
+    if value in ("passthrough", "pass-through", None):
+        raise ValueError(_KEY_RULE)
+    try:
+        return _credential(value)
+    except ValueError:
+        raise ValueError(_KEY_RULE) from None
+
+
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Money = Annotated[Decimal, BeforeValidator(_money), Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class _Shape(BaseModel):
@@ -73,6 +86,9 @@ class CredentialShape(_Shape):
 
     env: str | None = None
     file: str | None = None
+
+
+KeySecret = Annotated[CredentialShape, BeforeValidator(_key_secret)]
 
 
 class TimeoutsShape(_Shape):
@@ -129,6 +145,33 @@ class TagsShape(_Shape):
     labels: list[str] | None = None
 
 
+class MetricsShape(_Shape):
+    """Metrics that are off unless they are asked for."""
+
+    operation_cost: bool | None = None
+
+
+class PinnedShape(_Shape):
+    """Label values that always have series of their own."""
+
+    features: list[Text] = []
+    tasks: list[Text] = []
+    models: list[Text] = []
+    tags: dict[str, list[Text]] = {}
+
+
+class CardinalityShape(_Shape):
+    """How many label values and series the metrics may have."""
+
+    features: Count | None = None
+    tasks: Count | None = None
+    models: Count | None = None
+    tag_values: Count | None = None
+    # Below it there is no room for what is folded altogether, with its outcomes and error types.
+    series: Annotated[int, Field(ge=1000)] | None = None
+    pinned: PinnedShape = PinnedShape()
+
+
 class PriceShape(_Shape):
     """What a model costs, where the price list does not say or says otherwise."""
 
@@ -175,7 +218,12 @@ class FileShape(_Shape):
     invalid_provider: Literal["reject", "detect"] = "reject"
     ask_for_usage: bool | None = None
     tags: TagsShape = TagsShape()
+    cardinality: CardinalityShape = CardinalityShape()
+    semconv: Literal["latest", "v1_41", "both"] | None = None
+    metrics: MetricsShape = MetricsShape()
+    cost_alias: bool = False
     prices: list[PriceShape] = []
     spool: SpoolShape = SpoolShape()
     drain_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     tls: TlsShape | None = None
+    gateway_keys: dict[str, KeySecret] | None = Field(default=None, min_length=1)

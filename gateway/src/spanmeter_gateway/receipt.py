@@ -51,7 +51,10 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the SERVER span."""
     parent_id: str | None = None
     state: str | None = None
+    """The caller's `tracestate`, well-formed and at most 512 characters."""
     sampled: bool = True
+    random: bool = False
+    """The trace id is known to be random (W3C Trace Context level 2, `random-trace-id`)."""
 
 
 class Receipt(
@@ -79,7 +82,7 @@ class Receipt(
     tags: tuple[tuple[str, str], ...] = ()
     """In order of arrival; one key may come more than once."""
     violations: tuple[tuple[str, str], ...] = ()
-    """(reason, the value cut to 64 characters) of each tag or feature dropped or altered."""
+    """(reason, where it stood) of each tag or feature dropped or altered; never what was sent."""
 
     method: str = "POST"
     route: str = ""
@@ -147,6 +150,8 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     sequence: int
     generation: int = 1
     """Of the configuration in force."""
+    written: int | None = None
+    """Receipts that this writer has written in all, with those of this segment."""
 
 
 Line = SegmentHeader | Receipt | OpenCall

@@ -43,11 +43,13 @@ class TagDrop(NamedTuple):
 
     `reason` is `malformed`, `too_long`, `too_many` or `wrong_type` for what was dropped,
     `normalised` for another gateway's tag that was altered, and `feature_too_long` for a feature
-    that is cut where it becomes a label. `value` is cut to 64 characters.
+    that is cut where it becomes a label. `source` is where it stood: the header's name
+    (`helicone-property-*` for all with that prefix), `tags` of the body, or `feature`. What was
+    sent is not told: text that is no tag may be anything, a key or a prompt among it.
     """
 
     reason: str
-    value: str
+    source: str
 
 
 class Attribution(msgspec.Struct, frozen=True):
@@ -128,8 +130,10 @@ def _read(
     merge = _Merge(rules)
     merge.feature = _first(lines, b"x-lectr-feature", b"x-feature")
     merge.task = _first(lines, b"x-lectr-task", b"x-task")
-    tag_lines = lines.get(b"x-tags", []) + lines.get(b"x-litellm-tags", [])
-    merge.add_native(sources.listed(",".join(tag_lines)))
+    for native in (b"x-tags", b"x-litellm-tags"):
+        if native in lines:
+            merge.source = native.decode()
+            merge.add_native(sources.listed(",".join(lines[native])))
     for name, texts in lines.items():
         if name in sources.FOREIGN_JSON or name.startswith(sources.FOREIGN_PREFIXES):
             for text in texts:
@@ -152,7 +156,9 @@ class _Merge:
         self.rules = rules
         self.feature: str | None = None
         self.task: str | None = None
-        self.tags: dict[tuple[str, str], None] = {}
+        self.tags: dict[tuple[str, str], str] = {}
+        """Each with the source that it came from first."""
+        self.source = "tags"
         self.drops: list[TagDrop] = []
 
     def add_native(self, pieces: Sequence[object]) -> None:
@@ -172,9 +178,10 @@ class _Merge:
         elif max(map(len, match.groups())) > MAX_HALF_LENGTH:
             self._drop("too_long", piece)
         else:
-            self.tags[match[1], match[2]] = None
+            self.tags.setdefault((match[1], match[2]), self.source)
 
     def add_body(self, body_tags: object) -> None:
+        self.source = "tags"
         if isinstance(body_tags, str):
             self.add_native(sources.listed(sources.cleaned(body_tags)))
         elif isinstance(body_tags, list):
@@ -184,6 +191,7 @@ class _Merge:
 
     def add_header(self, name: bytes, text: str) -> None:
         """Add what another gateway's header says."""
+        self.source = sources.foreign_source(name)
         pairs: list[tuple[str, Any]] = []
         try:
             pairs = sources.foreign_pairs(name, text)
@@ -217,10 +225,11 @@ class _Merge:
             self._drop("malformed", f"{key}:{value}")
             return
         if tag != (key, value):
-            self._note("normalised", f"{key}:{value}")
-        self.tags[tag] = None
+            self._note("normalised")
+        self.tags.setdefault(tag, self.source)
 
     def add_baggage(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self.source = "baggage"
         tags = []
         for name, value in pairs:
             if name == "feature":
@@ -238,11 +247,12 @@ class _Merge:
             self.feature = values[0] if len(values) == 1 else None
 
     def finish(self) -> Attribution:
-        for key, value in islice(self.tags, self.rules.max_tags, None):
+        for (key, value), source in islice(self.tags.items(), self.rules.max_tags, None):
+            self.source = source
             self._drop("too_many", f"{key}:{value}")
         feature = self.feature or UNTAGGED
         if len(feature) > MAX_FEATURE_LENGTH:
-            self._note("feature_too_long", feature)
+            self.drops.append(TagDrop("feature_too_long", "feature"))
         return Attribution(
             feature=feature,
             task=self.task,
@@ -250,12 +260,12 @@ class _Merge:
             drops=tuple(self.drops),
         )
 
-    def _note(self, reason: str, value: str) -> None:
-        self.drops.append(TagDrop(reason, _cut(value)))
+    def _note(self, reason: str) -> None:
+        self.drops.append(TagDrop(reason, self.source))
 
     def _drop(self, reason: str, value: str, rule: str = _RULE) -> None:
         if not self.rules.strict:
-            self._note(reason, value)
+            self._note(reason)
         elif reason == "too_many":
             rule = f"expected at most {self.rules.max_tags} distinct tags"
             raise InvalidAttribution("too_many_tags", f'too many tags: "{_cut(value)}", {rule}')

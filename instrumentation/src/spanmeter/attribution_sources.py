@@ -66,6 +66,13 @@ def foreign_pairs(name: bytes, text: str) -> list[tuple[str, Any]]:
     return [(header_text(name.removeprefix(prefix)), text)]
 
 
+def foreign_source(name: bytes) -> str:
+    """Name another gateway's header; what a caller wrote behind a prefix is left out."""
+    if name in FOREIGN_JSON:
+        return name.decode()
+    return next(f"{prefix.decode()}*" for prefix in FOREIGN_PREFIXES if name.startswith(prefix))
+
+
 def scalar_text(value: object) -> str | None:
     """Write a JSON scalar as text; `None` for null, arrays and objects.
 

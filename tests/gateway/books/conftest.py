@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -6,7 +7,7 @@ from tests.gateway.books.doubles import PlainRegistry, PlainSpans, flat_bill
 
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.books.counters import Counters
-from spanmeter_gateway.books.entry import Books
+from spanmeter_gateway.books.entry import Books, Pace
 
 
 class Desk:
@@ -19,7 +20,13 @@ class Desk:
         self._counters_path = folder / "books.sqlite"
         self._books: Books | None = None
 
-    def open(self, *, settles: bool = True, **settings: object) -> Books:
+    def open(
+        self,
+        *,
+        settles: bool = True,
+        clock_ns: Callable[[], int] = time.time_ns,
+        **pace: float,
+    ) -> Books:
         """Start books; those that were open before are left as a crash leaves them."""
         self.leave()
         self.registry = PlainRegistry()
@@ -32,7 +39,8 @@ class Desk:
             span_export=self.spans,
             counters=self.counters,
             board=self.board,
-            **({"retry_interval_s": 0} | settings),
+            clock_ns=clock_ns,
+            pace=Pace(**({"retry_interval_s": 0, "reconcile_interval_s": 0} | pace)),
         )
         return self._books
 

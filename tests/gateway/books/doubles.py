@@ -37,8 +37,21 @@ class PlainRegistry:
         self.totals[series] += amount
         self._changed.add(series)
 
+    def total(self, name: str) -> int:
+        name = {"spanmeter_calls_total": "calls"}.get(name, name)
+        return sum(total for (metric, _), total in self.totals.items() if metric == name)
+
     def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
-        self.gauges[name] = value
+        self.gauges[" ".join((name, *labels))] = value
+
+    def differences(self) -> dict[str, float]:
+        """Give what the reconciliation shows, by pair."""
+        name = "spanmeter_reconciliation_difference "
+        return {
+            series.removeprefix(name): value
+            for series, value in self.gauges.items()
+            if series.startswith(name)
+        }
 
     def changed(self) -> list[SeriesRow]:
         return [
@@ -86,6 +99,12 @@ class PlainSpans:
 
     def counts(self) -> Mapping[str, int]:
         return self.sent
+
+    def held(self) -> int:
+        return len(self.call_ids())
+
+    def queue(self) -> tuple[int, int] | None:
+        return None
 
     def close(self, timeout_s: float) -> None:
         self.settles = True

@@ -23,7 +23,7 @@ from tests.gateway.spool.segments import lay, lay_newer, tear
 
 from spanmeter_gateway.board import Board, Field
 from spanmeter_gateway.books.counters import Counters
-from spanmeter_gateway.books.entry import Books
+from spanmeter_gateway.books.entry import Books, Pace
 from spanmeter_gateway.books.ports import Entry
 
 EFFECTFUL = (sqlite3.Connection, sqlite3.Cursor, io.IOBase)
@@ -44,22 +44,30 @@ class LoggedSpans(PlainSpans):
 
 
 def lay_scene(folder: Path) -> None:
-    """Two dead relays, one of them untidy, and one that lives; 10 calls end, 1 goes on."""
+    """Three dead relays, two of them untidy, and one that lives; 13 calls end, 1 goes on."""
     spool = folder / "spool"
     spool.mkdir(parents=True)
     first = {"incarnation": "0aa1"}
-    lay(spool, [open_line("a1"), open_line("a2"), receipt_line("a3")], sequence=1, **first)
-    lay(spool, [receipt_line("a1"), receipt_line("a4")], sequence=2, **first)
-    part = tear(lay(spool, [receipt_line("a5"), receipt_line("a6")], sequence=3, **first))
+    begun = [open_line("a1"), open_line("a2"), receipt_line("a3")]
+    lay(spool, begun, sequence=1, written=1, **first)
+    lay(spool, [receipt_line("a1"), receipt_line("a4")], sequence=2, written=3, **first)
+    cut = [receipt_line("a5"), receipt_line("a6")]
+    part = tear(lay(spool, cut, sequence=3, written=5, **first))
     part.rename(part.with_suffix(".part"))
     (spool / "0aa1-000.alive").touch()
     second = {"incarnation": "0bb2"}
-    tear(lay(spool, [receipt_line("b9")], sequence=1, **second))
-    lay_newer(spool, sequence=2, **second)
-    lay(spool, sequence=3, **second)
-    lay(spool, [receipt_line("b1"), open_line("b2"), receipt_line("b3")], sequence=4, **second)
-    lay(spool, [open_line("c1"), receipt_line("c2")], incarnation="0cc3")
-    lay(spool, [open_line("c3"), receipt_line("c3")], incarnation="0cc3", sequence=2)
+    tear(lay(spool, [receipt_line("b9")], sequence=1, written=1, **second))
+    lay_newer(spool, sequence=2, **second)  # of 2 receipts, as the next one tells
+    lay(spool, sequence=3, written=3, **second)
+    lines = [receipt_line("b1"), open_line("b2"), receipt_line("b3")]
+    lay(spool, lines, sequence=4, written=5, **second)
+    third = {"incarnation": "0cc3"}
+    lay(spool, [open_line("c1"), receipt_line("c2")], sequence=1, written=1, **third)
+    lay(spool, [open_line("c3"), receipt_line("c3")], sequence=2, written=2, **third)
+    fourth = {"incarnation": "0dd4"}
+    lay(spool, [receipt_line("d1")], sequence=1, written=1, **fourth)
+    lay(spool, [receipt_line("d2"), receipt_line("d3")], sequence=2, written=3, **fourth)
+    (spool / "0dd4-000.alive").touch()
     alive = os.open(spool / "0cc3-000.alive", os.O_CREAT | os.O_RDWR)
     fcntl.flock(alive, fcntl.LOCK_EX)  # held by this process, its children included
     board = Board.create(folder / "board", workers=2)
@@ -77,7 +85,7 @@ def run_books(folder: Path) -> dict[str, object]:
         span_export=LoggedSpans(folder / "spans"),
         counters=counters,
         board=Board.open(folder / "board"),
-        max_segments=2,
+        pace=Pace(max_segments=2, reconcile_interval_s=0),
     )
     while books.enter_ready():
         pass
@@ -85,6 +93,8 @@ def run_books(folder: Path) -> dict[str, object]:
     saved = counters.restore()
     books.close()
     return {
+        "differences": registry.differences(),
+        "writers": [row.incarnation for row in saved.writers],
         "totals": dict(sorted(registry.read().items())),
         "saved": len(saved.rows) == len(registry.totals),
         "open": [row.call_id for row in saved.open_calls],

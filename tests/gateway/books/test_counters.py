@@ -14,6 +14,7 @@ from spanmeter_gateway.books.counters import (
     MarkKey,
     OpenRow,
     Saved,
+    WriterRow,
 )
 from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.telemetry.registry import SeriesRow
@@ -21,6 +22,7 @@ from spanmeter_gateway.telemetry.registry import SeriesRow
 ROW = SeriesRow("calls", '["a"]', "3", 5)
 CALL = OpenRow("c1", "0a", 1, b"{}")
 MARK = MarkKey(9, 0, "spool_full")
+WRITER = WriterRow("0a", 1, written=7, entered=5, has_parked=True)
 EMPTY = Saved(rows=[], segments={}, open_calls=[], marks={})
 
 
@@ -68,6 +70,32 @@ def test_marks_of_an_older_board_are_removed(counters: Counters) -> None:
     counters.commit(Batch(marks=newer))
 
     assert counters.restore().marks == newer
+
+
+def test_a_writer_is_kept_until_it_is_retired(counters: Counters) -> None:
+    other = WRITER._replace(worker=2)
+    counters.commit(Batch(writers={row.writer: row for row in (WRITER, other)}))
+    both = counters.restore().writers
+
+    counters.commit(Batch(retired={WRITER.writer}))
+
+    assert (both, counters.restore().writers) == ([WRITER, other], [other])
+
+
+def test_a_file_of_a_version_that_kept_no_writers_goes_on(path: Path) -> None:
+    before = Counters(path)
+    before.commit(Batch(rows=[ROW]))
+    before.close()
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE writers")
+    connection.close()
+
+    after = Counters(path)
+    after.commit(Batch(writers={WRITER.writer: WRITER}))
+    saved = after.restore()
+    after.close()
+
+    assert saved == Saved(rows=[ROW], segments={}, open_calls=[], marks={}, writers=[WRITER])
 
 
 def test_a_commit_that_fails_changes_nothing_and_the_next_one_works(counters: Counters) -> None:

@@ -194,7 +194,7 @@ def test_calls_in_flight_are_shown_as_they_are(desk: Desk) -> None:
 
     books.enter_ready()
 
-    assert desk.registry.gauges["spanmeter_calls_in_flight"] == 7
+    assert desk.registry.gauges["spanmeter_request_active"] == 7
 
 
 def test_the_lag_is_the_age_of_the_oldest_segment_that_is_not_entered(

@@ -6,7 +6,7 @@ from tests.gateway.spool.receipts import a_receipt, open_line, receipt_line
 from tests.gateway.spool.segments import lay, tear
 
 from spanmeter_gateway.board import Field
-from spanmeter_gateway.books.entry import Books
+from spanmeter_gateway.books.entry import Books, Pace
 from spanmeter_gateway.telemetry.registry import Registry
 
 ONE_CALL = {
@@ -63,7 +63,7 @@ def test_the_real_registry_comes_back_to_the_last_commit(desk: Desk) -> None:
         span_export=desk.spans,
         counters=desk.counters,
         board=desk.board,
-        retry_interval_s=0,
+        pace=Pace(retry_interval_s=0),
     )
     lay(desk.spool, [receipt_line("a1")], sequence=1)
     books.enter_ready()

@@ -17,11 +17,12 @@ def lay(
     incarnation: str = INCARNATION,
     worker: int = 0,
     written_at_ns: int | None = None,
+    written: int | None = None,
 ) -> Path:
-    """Lay down a whole segment."""
+    """Lay down a whole segment; `written` is the total of its writer, by default not counted."""
     name = SegmentName(incarnation, worker, sequence)
     path = folder / f"{name}.ndjson"
-    path.write_bytes(encode_segment(name, lines))
+    path.write_bytes(encode_segment(name, lines, written=written))
     if written_at_ns is not None:
         os.utime(path, ns=(written_at_ns, written_at_ns))
     return path

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from tests.gateway.spool.limits import unwritable_disk
@@ -57,7 +58,7 @@ def open_writer(tmp_path: Path, drops: Drops) -> Iterator[Callable[..., SpoolWri
 
 
 def contents(folder: Path) -> list[tuple[list, list]]:
-    return [read_segment(segment) for segment in ready_segments(folder)]
+    return [read_segment(segment)[:2] for segment in ready_segments(folder)]
 
 
 def wait_for_segments(folder: Path, count: int) -> None:
@@ -95,7 +96,7 @@ def test_a_segment_says_who_wrote_it_under_which_configuration(
     assert segment.path.name == f"{writer.incarnation}-002-0000000001.ndjson"
     assert header.decode() == (
         f'{{"type":"segment","format":1,"worker":2,"incarnation":"{writer.incarnation}",'
-        '"sequence":1,"generation":7}'
+        '"sequence":1,"generation":7,"written":1}'
     )
 
 
@@ -258,6 +259,49 @@ print({{reason for reason, _ in dropped}}, count - sum(n for _, n in dropped), p
         "{'spool_full'} 0 []\n",
         1,  # the one warning
     )
+
+
+def test_each_segment_tells_how_many_receipts_were_written_without_those_that_were_dropped(
+    tmp_path: Path, drops: Drops, open_writer: Callable[..., SpoolWriter]
+) -> None:
+    writer = open_writer()
+
+    writer.put(receipt_line("a1"))
+    wait_for_segments(tmp_path, 1)
+    with unwritable_disk():
+        writer.put(receipt_line("b2"))
+        drops.wait_for({"spool_error": 1})
+    writer.put(open_line("c3"))
+    wait_for_segments(tmp_path, 2)
+    writer.put(receipt_line("c3"), ends_open=True)
+    writer.put(receipt_line("d4"))
+    wait_for_segments(tmp_path, 4)
+
+    assert [read_segment(each).written for each in ready_segments(tmp_path)] == [1, 1, 2, 3]
+
+
+def test_a_call_that_is_noted_open_and_ends_in_the_midst_of_a_flush_is_written_in_that_order(
+    tmp_path: Path, drops: Drops
+) -> None:
+    writer = SpoolWriter(tmp_path, worker=0, on_drop=drops, flush_interval_s=0.01)
+
+    def end_a_call(_frame: FrameType, event: str, called: object) -> None:
+        # The first thing that a flush does is to show life.
+        if event == "c_call" and called is os.utime:
+            sys.setprofile(None)
+            writer.put(open_line("a1"))
+            writer.put(receipt_line("a1"), ends_open=True)
+
+    threading.setprofile(end_a_call)
+    writer.start()
+    wait_for_segments(tmp_path, 2)
+    threading.setprofile(None)
+    writer.close()
+
+    assert contents(tmp_path) == [
+        ([], [OpenCall(receipt=a_receipt("a1"))]),
+        ([a_receipt("a1")], []),
+    ]
 
 
 def test_the_end_of_an_open_call_is_kept_until_the_disk_takes_it(

@@ -1,7 +1,9 @@
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from tests.gateway.spool.receipts import a_receipt, open_line, receipt_line
@@ -29,20 +31,18 @@ def names(folder: Path) -> list[tuple[str, int, int]]:
 
 
 def test_receipts_and_open_calls_are_read_back_as_written(tmp_path: Path) -> None:
-    lay(tmp_path, [open_line("a1"), receipt_line("b2", tags=(("env", "prod"), ("env", "eu")))])
+    tags = (("env", "prod"), ("env", "eu"))
+    lay(tmp_path, [open_line("a1"), receipt_line("b2", tags=tags)], written=9)
 
     read = read_segment(ready_segments(tmp_path)[0])
 
-    assert read == (
-        [a_receipt("b2", tags=(("env", "prod"), ("env", "eu")))],
-        [OpenCall(receipt=a_receipt("a1"))],
-    )
+    assert read == ([a_receipt("b2", tags=tags)], [OpenCall(receipt=a_receipt("a1"))], 9)
 
 
 def test_a_segment_of_nothing_but_a_header_is_whole(tmp_path: Path) -> None:
     lay(tmp_path)
 
-    assert read_segment(ready_segments(tmp_path)[0]) == ([], [])
+    assert read_segment(ready_segments(tmp_path)[0]) == ([], [], None)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,22 @@ def test_a_segment_that_is_not_what_it_should_be_is_corrupt(tmp_path: Path, cont
         read_segment(ready_segments(tmp_path)[0])
 
 
+def test_a_torn_segment_still_tells_what_its_writer_had_written(tmp_path: Path) -> None:
+    tear(lay(tmp_path, [receipt_line("a1")], written=9))
+
+    with pytest.raises(CorruptSegment) as caught:
+        read_segment(ready_segments(tmp_path)[0])
+
+    assert caught.value.written == 9
+
+
+def test_a_header_of_before_receipts_were_counted_is_read(tmp_path: Path) -> None:
+    path = lay(tmp_path, [receipt_line("a1")])
+    path.write_bytes(path.read_bytes().replace(b',"written":null', b""))
+
+    assert read_segment(ready_segments(tmp_path)[0]) == ([a_receipt("a1")], [], None)
+
+
 def test_a_corrupt_segment_is_not_quoted(tmp_path: Path) -> None:
     lay(tmp_path, [b'{"type":"receipt","call_id":"sk-secret"}'])
 
@@ -93,7 +109,7 @@ def test_a_newer_format_is_told_from_a_corrupt_one_whatever_its_shape(tmp_path: 
 def test_unknown_fields_of_the_same_format_are_ignored(tmp_path: Path) -> None:
     lay(tmp_path, [receipt_line("a1")[:-1] + b',"of_tomorrow":1}'])
 
-    assert read_segment(ready_segments(tmp_path)[0]) == ([a_receipt("a1")], [])
+    assert read_segment(ready_segments(tmp_path)[0]) == ([a_receipt("a1")], [], None)
 
 
 def test_segments_are_listed_by_age_and_those_of_a_writer_by_sequence(tmp_path: Path) -> None:
@@ -103,6 +119,25 @@ def test_segments_are_listed_by_age_and_those_of_a_writer_by_sequence(tmp_path: 
     lay(tmp_path, incarnation="0a", sequence=10, written_at_ns=300)
 
     assert names(tmp_path) == [("0a", 0, 9), ("0b", 0, 1), ("0b", 0, 2), ("0a", 0, 10)]
+
+
+def test_a_segment_is_not_listed_before_one_that_is_older(tmp_path: Path) -> None:
+    """What a change of the folder in the midst of reading it may show and hide."""
+    lay(tmp_path, sequence=2)
+    lay(tmp_path, incarnation="0b", sequence=5)
+
+    def change_when_scanned(_frame: FrameType, event: str, called: object) -> None:
+        # Between the first look and the second: one came late, another is younger than the look.
+        if event == "c_call" and called is os.scandir:
+            lay(tmp_path, sequence=1)
+            lay(tmp_path, incarnation="0b", sequence=6)
+            sys.setprofile(None)
+
+    sys.setprofile(change_when_scanned)
+    during = names(tmp_path)
+
+    assert sorted(during) == [(INCARNATION, 0, 1), (INCARNATION, 0, 2), ("0b", 0, 5)]
+    assert set(names(tmp_path)) - set(during) == {("0b", 0, 6)}
 
 
 def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
@@ -131,7 +166,7 @@ def test_a_part_of_a_dead_writer_is_read_up_to_its_last_whole_line(tmp_path: Pat
     adopt_parts(tmp_path, list_spool(tmp_path).parts)
 
     assert not part.exists()
-    assert read_segment(ready_segments(tmp_path)[0]) == ([a_receipt("a1")], [])
+    assert read_segment(ready_segments(tmp_path)[0]) == ([a_receipt("a1")], [], None)
 
 
 def test_a_part_without_a_whole_line_is_removed(tmp_path: Path) -> None:

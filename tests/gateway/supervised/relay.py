@@ -49,7 +49,7 @@ def watch() -> None:
 signal.signal(signal.SIGTERM, told)
 column = Board.open(folder / "board").column(start.worker)
 column.add(Field.CALLS_IN_FLIGHT)
-column.add(Field.CALLS_STARTED)
+column.add(Field.RECEIPTS_DROPPED_SPOOL_FULL)
 assert start.fd is not None
 server = ThreadingHTTPServer(("", 0), Ready, bind_and_activate=False)
 server.socket.close()

@@ -69,9 +69,8 @@ def _attribution(receipt: Receipt) -> dict[str, Any]:
 
 def _server(receipt: Receipt) -> Span:
     is_known = receipt.method in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
-    failed = receipt.outcome in ("provider_error", "gateway_error") or (
-        receipt.http_status is not None and receipt.http_status >= 500
-    )
+    failed = receipt.outcome != "ok" if (receipt.http_status or 0) < 400 else False
+    failed = failed or (receipt.http_status or 0) >= 500
     attributes = {
         "http.request.method": receipt.method if is_known else "_OTHER",
         "http.request.method_original": None if is_known else receipt.method,
@@ -86,7 +85,7 @@ def _server(receipt: Receipt) -> Span:
         name=f"{receipt.method if is_known else 'HTTP'} {receipt.route}".strip(),
         kind=Span.SPAN_KIND_SERVER,
         parent_span_id=bytes.fromhex(receipt.trace.parent_id or ""),
-        flags=0x301 if receipt.trace.parent_id else 0x101,
+        flags=(0x301 if receipt.trace.parent_id else 0x101) + 2 * receipt.trace.random,
         **_common(receipt, receipt.trace.span_id, receipt.started_at_ns, receipt.duration_ns),
         attributes=key_values(attributes),
         status=Status(code=Status.STATUS_CODE_ERROR) if failed else None,
@@ -95,7 +94,7 @@ def _server(receipt: Receipt) -> Span:
         event = {
             "spanmeter.tags.dropped.count": len(receipt.violations),
             "spanmeter.tags.dropped.reasons": [reason for reason, _ in receipt.violations],
-            "spanmeter.tags.dropped.values": [value for _, value in receipt.violations],
+            "spanmeter.tags.dropped.sources": [source for _, source in receipt.violations],
         }
         span.events.add(
             name="tags.dropped",
@@ -121,7 +120,7 @@ def _client(receipt: Receipt, attempt: Attempt, name: str, attributes: dict[str,
         name=name,
         kind=Span.SPAN_KIND_CLIENT,
         parent_span_id=bytes.fromhex(receipt.trace.span_id),
-        flags=0x101,
+        flags=0x101 + 2 * receipt.trace.random,
         **_common(receipt, attempt.span_id, attempt.started_at_ns, attempt.duration_ns),
         attributes=key_values({**attributes, **_attribution(receipt)}),
         status=Status(code=Status.STATUS_CODE_ERROR) if failed else None,
@@ -151,14 +150,18 @@ def _passed_through(receipt: Receipt, _: Bill, attempt: Attempt) -> Span:
 def _inference(receipt: Receipt, bill: Bill, attempt: Attempt) -> Span:
     model = attempt.model or receipt.request_model
     is_last = attempt is receipt.attempts[-1]
-    is_openai = attempt.provider in OPENAI
-    first_chunk = attempt.first_chunk_ns if receipt.stream else None
+    is_embeddings = receipt.operation == "embeddings"
+    is_openai = attempt.provider in OPENAI and not is_embeddings
+    is_stream = receipt.stream and not is_embeddings
+    first_chunk = attempt.first_chunk_ns if is_stream else None
     attributes = {
         "gen_ai.operation.name": receipt.operation, "gen_ai.provider.name": attempt.provider,
         "gen_ai.request.model": model, **_upstream(receipt, attempt),
         "spanmeter.request.model_alias":
             receipt.request_model if receipt.request_model != model else None,
-        "gen_ai.request.stream": receipt.stream or None,
+        "azure.resource_provider.namespace":
+            "Microsoft.CognitiveServices" if attempt.provider == "azure.ai.inference" else None,
+        "gen_ai.request.stream": is_stream or None,
         "openai.api.type": receipt.api_type if is_openai else None,
         "spanmeter.usage.source": "provider" if is_last and receipt.usage else "none",
         "spanmeter.retry.count": attempt.retries or None,
@@ -171,36 +174,45 @@ def _inference(receipt: Receipt, bill: Bill, attempt: Attempt) -> Span:
 
 def _parameters(receipt: Receipt, is_openai: bool) -> dict[str, Any]:  # noqa: FBT001 - a fact
     sent = receipt.parameters
+    if receipt.operation == "embeddings":
+        encoding = sent.get("encoding_format")
+        return {
+            "gen_ai.request.encoding_formats": [encoding] if encoding is not None else None,
+            "gen_ai.embeddings.dimension.count": sent.get("dimension_count"),
+        }
     doubles = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
     texts = {
         "reasoning_level": "gen_ai.request.reasoning.level",
         "previous_response_id": "gen_ai.request.previous_response.id",
         "output_type": "gen_ai.output.type",
+        "conversation_id": "gen_ai.conversation.id",
+        "prompt_name": "gen_ai.prompt.name",
+        "prompt_version": "gen_ai.prompt.version",
     }
     tier = sent.get("service_tier")
-    encoding = sent.get("encoding_format")
     choices = sent.get("choice_count")
     return {
         **{f"gen_ai.request.{key}": float(sent[key]) for key in doubles if key in sent},
         **{f"gen_ai.request.{key}": sent.get(key) for key in ("max_tokens", "top_k", "seed")},
         **{name: sent.get(key) for key, name in texts.items()},
         "gen_ai.request.choice.count": choices if choices != 1 else None,
-        "gen_ai.request.encoding_formats": [encoding] if encoding is not None else None,
-        "gen_ai.embeddings.dimension.count": sent.get("dimension_count"),
         "openai.request.service_tier": tier if is_openai and tier != "auto" else None,
     }
 
 
 def _finish_reasons(receipt: Receipt, attempt: Attempt) -> Sequence[str] | None:
-    reasons = receipt.finish_reasons
-    begun = attempt.status is not None and 200 <= attempt.status <= 299
-    if receipt.outcome != "ok" and begun and receipt.operation != "embeddings":
-        return [reason or "error" for reason in reasons] if reasons else ["error"]
+    reasons = list(receipt.finish_reasons or ())
+    if receipt.operation == "embeddings":
+        return None
+    refused = attempt.status is not None and attempt.status >= 300
+    if receipt.outcome != "ok" and not refused and receipt.response_status != "completed":
+        reasons += [""] * (receipt.parameters.get("choice_count", 1) - len(reasons))
+        reasons = [reason or "error" for reason in reasons]
     return reasons or None
 
 
 def _answer(receipt: Receipt, bill: Bill, attempt: Attempt) -> dict[str, Any]:
-    is_openai = attempt.provider in OPENAI
+    is_openai = attempt.provider in OPENAI and receipt.operation != "embeddings"
     usage = receipt.usage
     total = bill.total_nanos
     tokens: dict[str, Any] = {}
@@ -218,9 +230,11 @@ def _answer(receipt: Receipt, bill: Bill, attempt: Attempt) -> dict[str, Any]:
             "audio.output_tokens": usage.output_audio_tokens,
             "audio.cache_read.input_tokens": usage.cache_read_audio_tokens,
         }  # fmt: skip
+    if receipt.operation == "embeddings":
+        tokens = {"input_tokens": usage and usage.input_tokens}
     return {
         "gen_ai.response.model": receipt.response_model,
-        "gen_ai.response.id": receipt.response_id,
+        "gen_ai.response.id": receipt.response_id if receipt.operation != "embeddings" else None,
         "gen_ai.response.finish_reasons": _finish_reasons(receipt, attempt),
         "openai.response.service_tier": receipt.service_tier if is_openai else None,
         "openai.response.system_fingerprint": receipt.system_fingerprint if is_openai else None,

@@ -8,31 +8,47 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_classic
 from tests.components import require
-from tests.gateway.telemetry.samples import BILL, a_denial, a_receipt
+from tests.gateway.telemetry.samples import BILL, a_denial, a_receipt, an_attempt
 
+from spanmeter.usage import Usage
 from spanmeter_gateway.bill import Bill, ClassAmount
 from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.exposition import render
+from spanmeter_gateway.telemetry.metric import MetricSettings
 from spanmeter_gateway.telemetry.registry import Registry
 
+ALL_USAGE = Usage(
+    input_tokens=100, output_tokens=20, cache_read_tokens=5, cache_write_tokens=5,
+    reasoning_tokens=5,
+)  # fmt: skip
 OPENMETRICS = "application/openmetrics-text; version=1.0.0, text/plain;q=0.5"
 
 
-def _busy_registry() -> Registry:
+EVERYTHING = MetricSettings(
+    semconv="both", switches=frozenset(filter(None, [metric.switch for metric in names.METRICS]))
+)
+
+
+def _busy_registry(settings: MetricSettings = EVERYTHING) -> Registry:
     """Return a registry in which every metric has a series that has been collected once."""
-    registry = Registry()
+    registry = Registry(settings=settings)
     receipts = [
         a_receipt(tags=(("env", "prod"), ("cost-center", 'a"b\\c\nd é')), stream=True),
         a_denial(violations=(("malformed", "x"),)),
         a_receipt(kind="passthrough"),
         a_receipt(operation="embeddings", unmetered="not_reported"),
+        a_receipt(stream=True, usage=ALL_USAGE, attempts=(an_attempt(first_chunk_ns=5_000_000),)),
     ]
     for receipt in receipts:
         registry.enter(receipt, BILL)
     registry.enter(a_receipt(), Bill(unpriced="unknown_model"))
-    registry.add(names.SEGMENTS.prometheus_name, ("entered",), 2)
+    for metric in names.METRICS:
+        labels = ("x",) * len(metric.attributes)
+        if metric.kind == "counter" and not metric.tagged:
+            registry.add(metric.prometheus_name, labels, 2)
+        elif metric.kind in {"gauge", "updowncounter"} and metric is not names.BUILD_INFO:
+            registry.set_gauge(metric.prometheus_name, labels, 7)
     registry.set_gauge(names.BOOKS_LAG.prometheus_name, (), 0.25)
-    registry.set_gauge(names.CALLS_IN_FLIGHT.prometheus_name, (), 7)
     registry.collect()
     return registry
 
@@ -40,6 +56,19 @@ def _busy_registry() -> Registry:
 def _lines(registry: Registry, name: str) -> list[str]:
     body, _ = render(registry, None)
     return [line for line in body.decode().splitlines() if line.startswith(name)]
+
+
+def test_the_busy_registry_prints_every_metric():
+    body, _ = render(_busy_registry(), OPENMETRICS)
+
+    printed = {
+        sample.name.removesuffix("_count")
+        for family in read_openmetrics(body.decode())
+        for sample in family.samples
+        if not sample.name.endswith(("_bucket", "_sum"))
+    }
+
+    assert printed == set(names.METRIC_BY_NAME)
 
 
 def test_promtool_finds_nothing_to_complain_about():
@@ -54,9 +83,9 @@ def test_promtool_finds_nothing_to_complain_about():
 
 def test_a_counter_is_printed_with_its_labels_translated():
     assert _lines(_busy_registry(), "spanmeter_passthrough_total") == [
-        'spanmeter_passthrough_total{error_type="",gen_ai_provider_name="openai",'
-        'spanmeter_feature="checkout",spanmeter_outcome="ok",spanmeter_tag_cost_center="",'
-        'spanmeter_tag_env="",spanmeter_tag_project="",spanmeter_tag_team="",spanmeter_task=""} 1.0'
+        'spanmeter_passthrough_total{spanmeter_feature="checkout",spanmeter_task="",'
+        'gen_ai_provider_name="openai",spanmeter_outcome="ok",error_type="",spanmeter_tag_env="",'
+        'spanmeter_tag_team="",spanmeter_tag_project="",spanmeter_tag_cost_center=""} 1.0'
     ]
 
 
@@ -96,6 +125,25 @@ def test_any_text_is_a_label_value_and_comes_back_as_sent():
     assert text in values
 
 
+@given(st.text(max_size=20))
+def test_both_formats_give_back_any_label_value(text: str):
+    registry = Registry(())
+    registry.enter(a_receipt(feature=text), BILL)
+
+    classic, _ = render(registry, None)
+    openmetrics, _ = render(registry, OPENMETRICS)
+
+    for families in (read_classic(classic.decode()), read_openmetrics(openmetrics.decode())):
+        calls = next(family for family in families if family.name == "spanmeter_calls")
+        assert {sample.labels["spanmeter_feature"] for sample in calls.samples} == {text}
+
+
+def test_a_later_openmetrics_is_answered_with_the_version_that_is_written():
+    _, content_type = render(Registry(), "application/openmetrics-text; version=2.0.0")
+
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+
+
 def test_openmetrics_is_given_to_those_who_ask_and_says_the_same():
     registry = _busy_registry()
 
@@ -104,9 +152,11 @@ def test_openmetrics_is_given_to_those_who_ask_and_says_the_same():
 
     assert classic_type == "text/plain; version=0.0.4; charset=utf-8"
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
-    assert [sample for family in read_openmetrics(body.decode()) for sample in family.samples] == [
-        sample for family in read_classic(classic.decode()) for sample in family.samples
-    ]
+    assert [
+        sample._replace(exemplar=None)
+        for family in read_openmetrics(body.decode())
+        for sample in family.samples
+    ] == [sample for family in read_classic(classic.decode()) for sample in family.samples]
 
 
 def test_there_are_no_created_series():
@@ -123,7 +173,7 @@ def test_gauges_are_printed_as_they_were_set():
     registry = _busy_registry()
 
     assert _lines(registry, "spanmeter_books_lag_seconds") == ["spanmeter_books_lag_seconds 0.25"]
-    assert _lines(registry, "spanmeter_calls_in_flight") == ["spanmeter_calls_in_flight 7.0"]
+    assert _lines(registry, "spanmeter_request_active") == ["spanmeter_request_active 7.0"]
 
 
 @given(st.integers(0, 999_999_999_999_999))

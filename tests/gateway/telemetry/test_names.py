@@ -3,7 +3,7 @@ from spanmeter_gateway.telemetry import names
 
 def _translated(metric: names.Metric) -> str:
     # https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
-    unit = {"s": "_seconds"}.get(metric.unit, "")
+    unit = {"s": "_seconds", "By": "_bytes"}.get(metric.unit, "")
     return metric.name.replace(".", "_") + unit + ("_total" if metric.kind == "counter" else "")
 
 

@@ -17,6 +17,7 @@ from spanmeter.usage import Usage
 from spanmeter_gateway.bill import Bill, ClassAmount
 from spanmeter_gateway.receipt import Receipt
 from spanmeter_gateway.telemetry import names
+from spanmeter_gateway.telemetry.cells import Reader
 from spanmeter_gateway.telemetry.registry import Registry, SeriesRow
 
 MODEL = {
@@ -342,13 +343,11 @@ def test_what_this_configuration_does_not_have_is_left_out():
     rows = [
         SeriesRow("spanmeter_gone_total", "[]", "[1]", 1),
         SeriesRow("spanmeter_receipts_entered_total", "[]", "[1,2]", 1),
-        SeriesRow("spanmeter_passthrough_total", '["spanmeter.tag.env","prod"]', "[1]", 1),
         SeriesRow("spanmeter_call_duration_seconds", '["spanmeter.feature","f"]', "[5,1,2]", 1),
     ]
 
     registry.restore(rows)
 
-    assert _shown(registry, names.PASSTHROUGH) == []
     assert not any(any(numbers) for numbers in _numbers(registry).values())
 
 
@@ -410,7 +409,7 @@ def test_a_look_sees_a_new_series_as_it_is_and_leaves_its_start_to_the_scrape():
     looks = [
         point.numbers
         for scrapes in (False, True, True)
-        for family in registry.collect(is_scrape=scrapes)
+        for family in registry.collect(Reader.SCRAPE if scrapes else Reader.NONE)
         for point in family.points
         if point.labels == ("entered",)
     ]

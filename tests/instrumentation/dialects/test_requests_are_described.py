@@ -97,6 +97,8 @@ def test_a_full_responses_request() -> None:
             "reasoning": {"effort": "high", "summary": "auto"},
             "text": {"format": {"type": "text"}},
             "previous_response_id": "resp_1",
+            "conversation": {"id": "conv_1"},
+            "prompt": {"id": "pmpt_1", "version": "2", "variables": {"city": "secret"}},
             "temperature": 1,
         },
         RESPONSES,
@@ -109,9 +111,29 @@ def test_a_full_responses_request() -> None:
             "reasoning_level": "high",
             "output_type": "text",
             "previous_response_id": "resp_1",
+            "conversation_id": "conv_1",
+            "prompt_name": "pmpt_1",
+            "prompt_version": "2",
             "temperature": 1,
         },
     )
+
+
+def test_a_conversation_may_be_named_by_its_id_alone() -> None:
+    facts = describe({"model": "gpt-5", "conversation": "conv_1"}, RESPONSES)
+
+    assert facts.parameters == {"conversation_id": "conv_1"}
+
+
+@pytest.mark.parametrize("prose", ["a secret prompt", "ein geheimer\tText", "秘密", "x" * 257])
+def test_prose_where_an_id_or_a_level_belongs_is_not_read(prose: str) -> None:
+    sent = {"previous_response_id": prose, "conversation": prose, "prompt": {"id": prose}}
+
+    responses = describe({"model": "m", **sent}, RESPONSES)
+    chat = describe({"model": "m", "reasoning_effort": prose[:20] + " ", "n": 2}, CHAT)
+
+    assert responses.parameters == {}
+    assert chat.parameters == {"choice_count": 2}
 
 
 def test_a_full_messages_request() -> None:

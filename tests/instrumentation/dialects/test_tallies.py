@@ -101,6 +101,7 @@ def test_a_chat_stream_in_full() -> None:
         ([{"finish_reason": None}, {"finish_reason": "b"}], ("b",)),
         ([{"finish_reason": 1}], ("1",)),
         ([{"finish_reason": "x" * 99}], ("x" * 64,)),
+        ([{"finish_reason": "as the prompt said"}, {"finish_reason": "b"}], ("other", "b")),
         ([{"finish_reason": 10**4000}, {"finish_reason": {}}, {"finish_reason": True}], ()),
         ([None, "a", [], {}], ()),
         ({"finish_reason": "a"}, ()),

@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 
+from spanmeter_gateway.telemetry.cells import Reader
 from spanmeter_gateway.telemetry.exposition import print_text
 from spanmeter_gateway.telemetry.registry import Registry
 
@@ -24,7 +25,10 @@ def render_with(registry: Registry, lock: AbstractContextManager[object]) -> Ren
 
     def render(accept: str | None, *, is_scrape: bool = True) -> tuple[bytes, str]:
         with lock:
-            families, gauges = registry.collect(is_scrape=is_scrape), registry.gauges()
+            families, gauges = (
+                registry.collect(Reader.SCRAPE if is_scrape else Reader.NONE),
+                registry.gauges(),
+            )
         return print_text(families, gauges, accept)
 
     return render

@@ -7,13 +7,14 @@ values and names are keys: a commit whose end is in doubt may be repeated.
 
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from spanmeter.errors import SpanmeterError
 from spanmeter_gateway.errors import StartError
-from spanmeter_gateway.telemetry.registry import SeriesRow
+from spanmeter_gateway.spool.segment import Writer
+from spanmeter_gateway.telemetry.registry import GONE, SeriesRow
 
 _VERSION = 1
 _SCHEMA = f"""
@@ -31,6 +32,12 @@ CREATE TABLE marks (
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
+# Came later: a file of before gets it, and a version of before ignores it.
+_WRITERS = """
+CREATE TABLE IF NOT EXISTS writers (
+    incarnation TEXT, worker INTEGER, written INTEGER NOT NULL, entered INTEGER NOT NULL,
+    has_parked INTEGER NOT NULL, PRIMARY KEY (incarnation, worker)) WITHOUT ROWID;
+"""
 
 
 class CountersUnavailable(SpanmeterError):
@@ -44,6 +51,22 @@ class OpenRow(NamedTuple):
     incarnation: str
     worker: int
     receipt: bytes
+
+
+class WriterRow(NamedTuple):
+    """What one writer of the spool says that it wrote, and what of it was entered."""
+
+    incarnation: str
+    worker: int
+    written: int
+    entered: int
+    has_parked: bool
+    """A segment of it was set aside, and may come back."""
+
+    @property
+    def writer(self) -> Writer:
+        """Name the writer."""
+        return Writer(self.incarnation, self.worker)
 
 
 class MarkKey(NamedTuple):
@@ -66,12 +89,13 @@ class Batch:
     opened: dict[str, OpenRow] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     marks: dict[MarkKey, int] = field(default_factory=dict)
+    writers: dict[Writer, WriterRow] = field(default_factory=dict)
+    retired: set[Writer] = field(default_factory=set)
+    """Writers of which nothing can come any more."""
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to commit."""
-        return not (
-            self.rows or self.entered or self.forgotten or self.opened or self.closed or self.marks
-        )
+        return not any(getattr(self, each.name) for each in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +106,7 @@ class Saved:
     segments: dict[str, str]
     open_calls: list[OpenRow]
     marks: dict[MarkKey, int]
+    writers: list[WriterRow] = field(default_factory=list)
 
 
 class Counters:
@@ -112,6 +137,7 @@ class Counters:
             raise StartError(f"{path} was written by a newer spanmeter: upgrade this one")
         if version == 0:
             self._connection.executescript(_SCHEMA)
+        self._connection.executescript(_WRITERS)
 
     def restore(self) -> Saved:
         """Read everything; raises `CountersUnavailable`."""
@@ -122,6 +148,7 @@ class Counters:
                 segments=dict(read("SELECT name, result FROM segments")),
                 open_calls=[OpenRow(*row) for row in read("SELECT * FROM open_calls")],
                 marks={MarkKey(*key): amount for *key, amount in read("SELECT * FROM marks")},
+                writers=[WriterRow(*row) for row in read("SELECT * FROM writers")],
             )
         except sqlite3.Error as error:
             raise CountersUnavailable(str(error)) from error
@@ -140,6 +167,8 @@ class Counters:
     def _change(self, batch: Batch) -> None:
         change = self._connection.executemany
         change("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?)", batch.rows)
+        gone = [row[:2] for row in batch.rows if row.values == GONE]
+        change("DELETE FROM series WHERE metric = ? AND labels = ?", gone)
         change("INSERT OR REPLACE INTO segments VALUES (?, ?)", batch.entered.items())
         change("DELETE FROM segments WHERE name = ?", [(name,) for name in batch.forgotten])
         change("INSERT OR REPLACE INTO open_calls VALUES (?, ?, ?, ?)", batch.opened.values())
@@ -150,6 +179,8 @@ class Counters:
             "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)",
             [(*key, amount) for key, amount in batch.marks.items()],
         )
+        change("INSERT OR REPLACE INTO writers VALUES (?, ?, ?, ?, ?)", batch.writers.values())
+        change("DELETE FROM writers WHERE incarnation = ? AND worker = ?", batch.retired)
 
     def close(self) -> None:
         """Release the file."""

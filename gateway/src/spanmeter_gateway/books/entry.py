@@ -13,14 +13,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from spanmeter_gateway.board import DROPPED_FIELDS, Board
 from spanmeter_gateway.books.counters import Batch, Counters, CountersUnavailable
+from spanmeter_gateway.books.guard import Guard
 from spanmeter_gateway.books.lost import OpenCalls, lost_name, write_lost
 from spanmeter_gateway.books.page import Page, read_page
-from spanmeter_gateway.books.ports import BillReceipt, Registry, SpanExport
-from spanmeter_gateway.books.totals import BoardTotals, SpanTotals
+from spanmeter_gateway.books.ports import BillReceipt, MetricExport, Registry, SpanExport
+from spanmeter_gateway.books.reconciliation import SEGMENT_LOST, Reconciliation, Written
+from spanmeter_gateway.books.totals import BoardTotals, ResultTotals, SpanTotals
 from spanmeter_gateway.spool.read import (
     PARKED,
     QUARANTINE,
@@ -44,6 +47,21 @@ _ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much one turn takes, and what not every turn does."""
+
+    max_segments: int = 64
+    max_bytes: int = 8 << 20
+    retry_interval_s: float = 1.0
+    """After a commit that failed."""
+    reconcile_interval_s: float = 5.0
+    """A walk over every series of calls: some ms for 50,000."""
+
+
+PACE = Pace()
+
+
 class Books:
     """Enter segments until none is left. Used by one thread, but for `lock`.
 
@@ -58,25 +76,21 @@ class Books:
         bill: BillReceipt,
         registry: Registry,
         span_export: SpanExport,
+        metric_export: MetricExport | None = None,
         counters: Counters,
         board: Board,
         lock: AbstractContextManager[object] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
-        max_segments: int = 64,
-        max_bytes: int = 8 << 20,
-        retry_interval_s: float = 1.0,
+        pace: Pace = PACE,
     ) -> None:
         """Take up where the last commit ended; raises `OSError` and `CountersUnavailable`."""
         self.lock = lock or threading.Lock()
         self._folder = folder
         self._bill = bill
         self._registry = registry
-        self._span_export = span_export
         self._counters = counters
         self._clock_ns = clock_ns
-        self._max_segments = max_segments
-        self._max_bytes = max_bytes
-        self._retry_interval_s = retry_interval_s
+        self._pace = pace
         folder.mkdir(parents=True, exist_ok=True)
         release_parked(folder)
         saved = counters.restore()
@@ -85,6 +99,12 @@ class Books:
         self._open_calls = OpenCalls(saved.open_calls)
         self._totals = BoardTotals(board, saved.marks)
         self._span_totals = SpanTotals(span_export)
+        counts = metric_export.counts if metric_export else dict
+        self._metric_totals = ResultTotals(names.METRIC_EXPORTS, counts)
+        self._written = Written(saved, now_ns=clock_ns())
+        self._reconciliation = Reconciliation(
+            registry, self._written, self._span_totals, interval_s=pace.reconcile_interval_s
+        )
         self._queue: deque[Segment] = deque()
         self._offered: set[str] = set()
         self._settled: set[str] = set()
@@ -110,6 +130,9 @@ class Books:
             is_entered = self._enter(pages)
             self._registry.set_gauge(names.BOOKS_LAG.prometheus_name, (), lag_s)
             self._totals.show(self._registry)
+            self._span_totals.show(self._registry)
+            if is_entered:
+                self._reconciliation.show()
         if not is_entered:
             self._queue.extendleft(page.segment for page in reversed(pages))
             return 0
@@ -165,11 +188,11 @@ class Books:
         }
         for writer in set(dead) - waiting:
             rows = self._open_calls.of(writer)
-            if not rows:
-                (self._folder / f"{writer}{ALIVE}").unlink(missing_ok=True)
-            elif str(lost_name(writer)) not in self._recorded:
+            if rows and str(lost_name(writer)) not in self._recorded:
                 last_seen_ns = listing.alive.get(writer, self._clock_ns())
                 write_lost(self._folder, writer, rows=rows, last_seen_ns=last_seen_ns)
+            elif not rows and not self._written.retire(writer):
+                (self._folder / f"{writer}{ALIVE}").unlink(missing_ok=True)
 
     def _lag_s(self) -> float:
         for segment in self._queue:
@@ -180,10 +203,10 @@ class Books:
     def _read_batch(self) -> list[Page]:
         pages: list[Page] = []
         size = 0
-        while self._queue and len(pages) < self._max_segments:
+        while self._queue and len(pages) < self._pace.max_segments:
             segment = self._queue[0]
             size += segment.size_bytes
-            if pages and size > self._max_bytes:
+            if pages and size > self._pace.max_bytes:
                 break
             self._queue.popleft()
             try:
@@ -198,13 +221,14 @@ class Books:
         """Bring registry and counters from one committed state to the next, or back to the last."""
         if self._is_stale and not self._rebuild():
             return False
-        batch = Batch(forgotten=self._forgotten)
+        batch = Batch(forgotten=self._forgotten, retired=self._written.retired())
         for page in pages:
             # A segment that was parked by an older version is new to us.
             if self._recorded.get(page.name) != page.result:
                 self._enter_page(page, batch)
         batch.marks = self._totals.enter(self._registry)
         self._span_totals.enter(self._registry)
+        self._metric_totals.enter(self._registry)
         batch.rows = self._registry.changed()
         if batch.is_empty():
             return True
@@ -222,15 +246,18 @@ class Books:
     def _enter_page(self, page: Page, batch: Batch) -> None:
         add = self._registry.add
         batch.entered[page.name] = page.result
+        lost = self._written.note(batch, page)
+        if lost:
+            add(names.RECEIPTS_DROPPED.prometheus_name, (SEGMENT_LOST,), lost)
         add(names.SEGMENTS.prometheus_name, (page.result,), 1)
         self._open_calls.note(batch, page.segment.name, page.opened)
+        guard = Guard("entered")
         for receipt, bill in page.entries:
-            try:
+            with guard:
                 self._registry.enter(receipt, bill)
-            except Exception as error:  # noqa: BLE001 - one odd receipt must not stop the books
-                _log.error("a receipt could not be entered: %s", type(error).__name__)
-                add(names.RECEIPTS_DROPPED.prometheus_name, (ENTRY_FAILED,), 1)
             self._open_calls.end(batch, receipt.call_id)
+        if guard.faults:
+            add(names.RECEIPTS_DROPPED.prometheus_name, (ENTRY_FAILED,), guard.faults)
         if page.entries:
             add(names.RECEIPTS_ENTERED.prometheus_name, (), len(page.entries))
         if page.segment.name.sequence == LOST_SEQUENCE:
@@ -243,13 +270,15 @@ class Books:
             del self._recorded[name]
         self._forgotten = []
         self._open_calls.apply(batch)
+        self._written.apply(batch)
         self._totals.apply(batch.marks)
         self._span_totals.apply()
+        self._metric_totals.apply()
         self._failures = 0
 
     def _rebuild(self) -> bool:
         """Bring the registry back to the last commit, and count the commits that failed since."""
-        self._retry_at = time.monotonic() + self._retry_interval_s
+        self._retry_at = time.monotonic() + self._pace.retry_interval_s
         try:
             saved = self._counters.restore()
         except CountersUnavailable:
@@ -265,7 +294,7 @@ class Books:
         A health counter that is missing until something goes wrong cannot be alerted on.
         """
         self._registry.restore(rows)
-        for reason in (*DROPPED_FIELDS, ENTRY_FAILED):
+        for reason in (*DROPPED_FIELDS, ENTRY_FAILED, SEGMENT_LOST):
             self._registry.add(names.RECEIPTS_DROPPED.prometheus_name, (reason,), 0)
         for result in ("entered", *_ASIDE):
             self._registry.add(names.SEGMENTS.prometheus_name, (result,), 0)
@@ -281,21 +310,12 @@ class Books:
                 self._warn("spool: cannot move a segment aside (%s)", error.strerror)
             return
         self._offered.add(page.name)
-        if not page.entries:
-            self._settled.add(page.name)
-            return
-        try:
-            self._span_export.offer(page.name, page.entries)
-        except Exception as error:  # noqa: BLE001 - one odd receipt must not stop the books
-            _log.error("spans could not be printed: %s", type(error).__name__)
-            with self.lock:
-                failed = (names.SPANS.prometheus_name, ("failed",), len(page.entries))
-                self._registry.add(*failed)
+        if not page.entries or not self._span_totals.offer(page.name, page.entries):
             self._settled.add(page.name)
 
     def _sweep(self) -> None:
         """Delete the segments with which everybody is done."""
-        self._settled.update(self._span_export.settled())
+        self._settled.update(self._span_totals.settled())
         for name in tuple(self._settled):
             try:
                 (self._folder / f"{name}{READY}").unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.books.app import create_app, render_with
@@ -21,8 +22,13 @@ from spanmeter_gateway.config import Config
 from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.metering.prices import PriceBook
 from spanmeter_gateway.start import Start
+from spanmeter_gateway.telemetry.exemplars import exemplar_filter_from_env
+from spanmeter_gateway.telemetry.metric import MetricSettings
+from spanmeter_gateway.telemetry.metric_export import metric_export_from_env
+from spanmeter_gateway.telemetry.otlp_resource import kept_instance_id, resource_attributes
 from spanmeter_gateway.telemetry.registry import Registry
 from spanmeter_gateway.telemetry.span_export import span_export_from_env
+from spanmeter_gateway.telemetry.spans import SpanEncoder
 
 
 class NoSpans:
@@ -43,6 +49,12 @@ class NoSpans:
     def counts(self) -> Mapping[str, int]:
         """Count nothing."""
         return {}
+
+    def held(self) -> None:
+        """Expect nothing."""
+
+    def queue(self) -> None:
+        """Let nothing wait."""
 
     def close(self, _timeout_s: float) -> None:
         """Do nothing: nothing is left."""
@@ -72,24 +84,48 @@ def _end_with_parent(stop: threading.Event) -> None:
 
 def run(config: Config, stop: threading.Event) -> None:
     """Put the books together from the configuration, and run them until `stop` is set."""
+    resource = resource_attributes(kept_instance_id(config.data_dir / "instance"))
+    scheme = "https" if config.tls else "http"
+    encoder = SpanEncoder(url_scheme=scheme, semconv=config.semconv, cost_alias=config.cost_alias)
     span_export: SpanExport = (
-        span_export_from_env(os.environ, url_scheme="https" if config.tls else "http") or NoSpans()
+        span_export_from_env(os.environ, resource, encoder=encoder) or NoSpans()
     )
-    registry = Registry(config.tag_labels)
+    registry = Registry(
+        config.tag_labels,
+        settings=_metric_settings(config, scheme),
+        budgets=config.cardinality,
+    )
+    lock = threading.Lock()
+    metric_export = metric_export_from_env(
+        os.environ, resource, registry, lock=lock, folder=config.data_dir
+    )
     books = Books(
         config.data_dir / "spool",
         bill=PriceBook(config.prices).bill,
         registry=registry,
         span_export=span_export,
+        metric_export=metric_export,
+        lock=lock,
         counters=Counters(config.data_dir / "books.sqlite"),
         board=Board.open(config.data_dir / "board"),
     )
     run_books(
         BooksSettings(host=config.books_host, port=config.books_port),
         books=books,
-        app=create_app(render_with(registry, books.lock)),
+        app=create_app(render_with(registry, lock)),
         span_export=span_export,
+        metric_export=metric_export,
         stop=stop,
+    )
+
+
+def _metric_settings(config: Config, url_scheme: str) -> MetricSettings:
+    on = [f"metrics.{key}" for key, is_on in asdict(config.metrics).items() if is_on]
+    return MetricSettings(
+        semconv=config.semconv,
+        switches=frozenset(on),
+        url_scheme=url_scheme,
+        exemplar_filter=exemplar_filter_from_env(os.environ),
     )
 
 

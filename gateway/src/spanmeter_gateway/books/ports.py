@@ -22,6 +22,9 @@ class Registry(Protocol):
     def add(self, name: str, labels: Sequence[str], amount: int) -> None:
         """Count in one of the books' own counters, by its Prometheus name and label values."""
 
+    def total(self, name: str) -> int:
+        """Add up all series of a counter, by its Prometheus name."""
+
     def set_gauge(self, name: str, labels: Sequence[str], value: float) -> None:
         """Set a gauge, by its Prometheus name; gauges are not saved."""
 
@@ -51,5 +54,24 @@ class SpanExport(Protocol):
     def counts(self) -> Mapping[str, int]:
         """Count the spans since the start by result: `sent`, `dropped`, `failed`."""
 
+    def held(self) -> int | None:
+        """Count the spans since the start that are sent or wait for it; `None`: none are wanted."""
+
+    def queue(self) -> tuple[int, int] | None:
+        """Return how many bytes wait and how many may; `None` where nothing waits."""
+
     def close(self, timeout_s: float) -> None:
         """Send what is left within the time; the rest stays unsettled, for the next start."""
+
+
+class MetricExport(Protocol):
+    """Where all metrics go now and then, besides `/metrics`."""
+
+    def start(self) -> None:
+        """Begin; the registry is restored."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the exports since the start by result: `sent`, `failed`."""
+
+    def close(self, timeout_s: float) -> None:
+        """Export a last time, within the time."""

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from spanmeter_gateway.books.entry import Books
-from spanmeter_gateway.books.ports import SpanExport
+from spanmeter_gateway.books.ports import MetricExport, SpanExport
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class BooksSettings:
     """With the relay's flush of 0.25 s, a receipt is in `/metrics` within half a second."""
     drain_timeout_s: float = 10.0
     export_timeout_s: float = 5.0
+    """For the last spans and metrics together, but for the metrics' own share."""
+    last_metrics_timeout_s: float = 2.0
 
 
 class Stop(Protocol):
@@ -43,6 +45,7 @@ def run_books(
     books: Books,
     app: FastAPI,
     span_export: SpanExport,
+    metric_export: MetricExport | None = None,
     stop: Stop,
     announce: Callable[[int], None] | None = None,
 ) -> None:
@@ -62,6 +65,8 @@ def run_books(
                 timeout_graceful_shutdown=2,
             )
         )
+        if metric_export:
+            metric_export.start()
         serving = threading.Thread(target=server.run, args=([listener],), name="books-http")
         serving.start()
         if announce:
@@ -71,7 +76,7 @@ def run_books(
                 if not books.enter_ready():
                     stop.wait(settings.poll_interval_s)
             _drain(books, settings.drain_timeout_s)
-            span_export.close(settings.export_timeout_s)
+            _send_last(settings, books, span_export=span_export, metric_export=metric_export)
         finally:
             server.should_exit = True
             serving.join()
@@ -81,6 +86,21 @@ def _drain(books: Books, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while books.enter_ready() and time.monotonic() < deadline:
         pass
+
+
+def _send_last(
+    settings: BooksSettings,
+    books: Books,
+    *,
+    span_export: SpanExport,
+    metric_export: MetricExport | None,
+) -> None:
+    """Send what is left of the spans, then the metrics, which then count these spans too."""
+    deadline = time.monotonic() + settings.export_timeout_s
+    span_export.close(settings.export_timeout_s)
+    if metric_export:
+        books.enter_ready()
+        metric_export.close(max(deadline - time.monotonic(), settings.last_metrics_timeout_s))
 
 
 def _listen(settings: BooksSettings) -> socket.socket:

@@ -1,10 +1,12 @@
 """Totals that others keep, in the registry: the relays' on the board, and the span export's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from spanmeter_gateway.board import DROPPED_FIELDS, Board, Field
 from spanmeter_gateway.books.counters import MarkKey
-from spanmeter_gateway.books.ports import Registry, SpanExport
+from spanmeter_gateway.books.guard import Guard
+from spanmeter_gateway.books.ports import Entry, Registry, SpanExport
+from spanmeter_gateway.receipt import Receipt
 from spanmeter_gateway.telemetry import names
 
 
@@ -35,25 +37,81 @@ class BoardTotals:
     def show(self, registry: Registry) -> None:
         """Set the gauges."""
         in_flight = self._board.total(Field.CALLS_IN_FLIGHT)
-        registry.set_gauge(names.CALLS_IN_FLIGHT.prometheus_name, (), in_flight)
+        registry.set_gauge(names.REQUESTS_ACTIVE.prometheus_name, (), in_flight)
 
 
-class SpanTotals:
-    """Enter what the span export counted since the last commit; it starts from 0 with us."""
+class ResultTotals:
+    """Enter what an export counted by result since the last commit; it starts from 0 with us."""
 
-    def __init__(self, span_export: SpanExport) -> None:
-        self._span_export = span_export
+    def __init__(self, metric: names.Metric, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._metric = metric
+        self._counts = counts
         self._committed: Mapping[str, int] = {}
         self._entered: Mapping[str, int] = {}
 
     def enter(self, registry: Registry) -> None:
-        """Count the growth of each total."""
-        self._entered = self._span_export.counts()
+        """Count the growth of each total; a result is there with 0 before it first happens."""
+        self._entered = dict(self._counts())
         for result, total in self._entered.items():
             growth = total - self._committed.get(result, 0)
-            if growth:
-                registry.add(names.SPANS.prometheus_name, (result,), growth)
+            if growth or result not in self._committed:
+                registry.add(self._metric.prometheus_name, (result,), growth)
 
     def apply(self) -> None:
         """Take over what was committed."""
         self._committed = self._entered
+
+
+class SpanTotals:
+    """Enter what the span export counted, and show how full its queue is."""
+
+    def __init__(self, span_export: SpanExport) -> None:
+        self._span_export = span_export
+        self._expected = 0
+        self._unprintable = 0
+        self._results = ResultTotals(names.SPANS, self._counts)
+
+    def offer(self, segment: str, entries: Sequence[Entry]) -> bool:
+        """Hand receipts to the export; false when their spans cannot be printed."""
+        spans = sum(_spans_of(receipt) for receipt, _ in entries)
+        self._expected += spans
+        with Guard("printed as spans"):
+            self._span_export.offer(segment, entries)
+            return True
+        self._unprintable += spans
+        return False
+
+    def settled(self) -> list[str]:
+        """Name the segments whose spans are sent or given up since the last call."""
+        return self._span_export.settled()
+
+    def difference(self) -> int:
+        """Count the spans that the receipts must have and that are neither sent nor waiting."""
+        held = self._span_export.held()
+        return 0 if held is None else self._expected - held
+
+    def enter(self, registry: Registry) -> None:
+        """Count the growth of each total."""
+        self._results.enter(registry)
+
+    def apply(self) -> None:
+        """Take over what was committed."""
+        self._results.apply()
+
+    def show(self, registry: Registry) -> None:
+        """Set the gauges; an export without a queue has none."""
+        queue = self._span_export.queue()
+        if queue is not None:
+            size_bytes, capacity_bytes = queue
+            registry.set_gauge(names.SPAN_QUEUE_SIZE.prometheus_name, (), size_bytes)
+            registry.set_gauge(names.SPAN_QUEUE_CAPACITY.prometheus_name, (), capacity_bytes)
+
+    def _counts(self) -> Mapping[str, int]:
+        counts = dict(self._span_export.counts())
+        if self._unprintable:
+            counts["failed"] = counts.get("failed", 0) + self._unprintable
+        return counts
+
+
+def _spans_of(receipt: Receipt) -> int:
+    return 1 + len(receipt.attempts) if receipt.trace.sampled else 0

@@ -77,6 +77,7 @@ class SpoolWriter:
         self._put_bytes = 0
         self._taken_bytes = 0
         self._sequence = 0
+        self._written = 0
         self._used_bytes = 0
         self._recount_at = 0.0
         self._warn_at = 0.0
@@ -124,7 +125,10 @@ class SpoolWriter:
         self._flush()
 
     def _flush(self) -> None:
-        waiting = len(self._pending)  # lines that come meanwhile belong to the next flush
+        # Lines that come meanwhile belong to the next flush. Ends are counted first: the open line
+        # of each is then among those that wait, and never comes behind it.
+        ended = len(self._kept)
+        waiting = len(self._pending)
         try:
             self._show_life()
         except OSError as error:
@@ -137,11 +141,11 @@ class SpoolWriter:
             reason = self._write(lines)
             if reason is not None:
                 self._drop(reason, lines)
-        self._flush_kept()
+        self._flush_kept(ended)
 
-    def _flush_kept(self) -> None:
+    def _flush_kept(self, ended: int) -> None:
         """Write the ends of open calls, behind the open lines; what cannot be written is kept."""
-        lines = [self._kept.popleft() for _ in range(len(self._kept))]
+        lines = [self._kept.popleft() for _ in range(ended)]
         reason = self._write(lines) if lines else None
         if reason is not None and self._stop.is_set():
             self._drop(reason, lines)
@@ -161,7 +165,9 @@ class SpoolWriter:
         """Write lines as one segment, or say why that cannot be."""
         self._sequence += 1
         name = SegmentName(*self._writer, self._sequence)
-        content = encode_segment(name, lines, generation=self.generation)
+        # What is not written in the end is not in the total of the next segment either.
+        written = self._written + _count_receipts(lines)
+        content = encode_segment(name, lines, generation=self.generation, written=written)
         part = self._folder / f"{name}{PART}"
         try:
             is_over = self._folder_bytes() + len(content) > self._max_bytes
@@ -176,6 +182,7 @@ class SpoolWriter:
             self._warn(f"cannot write, {error.strerror}")
             return "spool_error"
         self._used_bytes += len(content)
+        self._written = written
         return None
 
     def _folder_bytes(self) -> int:
@@ -212,9 +219,13 @@ class SpoolWriter:
             _log.warning("spool: %s; receipts are dropped", cause)
 
     def _drop(self, reason: DropReason, lines: Sequence[bytes]) -> None:
-        receipts = sum(not is_open_line(line) for line in lines)
+        receipts = _count_receipts(lines)
         if receipts:
             self._on_drop(reason, receipts)
+
+
+def _count_receipts(lines: Sequence[bytes]) -> int:
+    return len(lines) - sum(map(is_open_line, lines))
 
 
 def _free_bytes(folder: Path) -> int:

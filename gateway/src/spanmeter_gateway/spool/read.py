@@ -22,7 +22,14 @@ QUARANTINE = "quarantine"
 
 
 class CorruptSegment(SpanmeterError):
-    """The segment is torn or is not what its name says; never quotes its content."""
+    """The segment is torn or is not what its name says; never quotes its content.
+
+    `written` is `SegmentHeader.written`, where at least the header can be read.
+    """
+
+    def __init__(self, reason: str, written: int | None = None) -> None:
+        super().__init__(reason)
+        self.written = written
 
 
 class NewerSegment(SpanmeterError):
@@ -48,16 +55,30 @@ class Listing(NamedTuple):
     """Writers that left an `.alive` file, dead ones too, and when each was last seen (ns)."""
 
 
+class Content(NamedTuple):
+    """What a segment holds; `written` is its header's."""
+
+    receipts: list[Receipt]
+    opened: list[OpenCall]
+    written: int | None
+
+
 class _AnyHeader(msgspec.Struct):
     format: int
 
 
-_read_header = msgspec.json.Decoder(_AnyHeader).decode
+_read_format = msgspec.json.Decoder(_AnyHeader).decode
+_read_header = msgspec.json.Decoder(SegmentHeader).decode
 _read_lines = msgspec.json.Decoder(Line).decode_lines
 
 
 def list_spool(folder: Path) -> Listing:
-    """Look at the spool folder once; raises `OSError` where that fails."""
+    """Look at the spool folder once; raises `OSError` where that fails.
+
+    A segment is listed only with all those before it: a folder that is changed while it is read
+    may show a name and hide an older one, so what came after a first look waits for the next list.
+    """
+    newest = _newest_sequences(folder)
     segments: list[Segment] = []
     parts: list[SegmentName] = []
     alive: dict[Writer, int] = {}
@@ -66,7 +87,7 @@ def list_spool(folder: Path) -> Listing:
             path = Path(entry.path)
             name = SegmentName.parse(path.stem)
             with suppress(FileNotFoundError):  # a part may be renamed while we look
-                if path.suffix == READY and name:
+                if path.suffix == READY and name and name.sequence <= newest.get(name.writer, -1):
                     state = entry.stat()
                     segments.append(Segment(name, path, state.st_size, state.st_mtime_ns))
                 elif path.suffix == PART and name:
@@ -81,7 +102,7 @@ def ready_segments(folder: Path) -> list[Segment]:
     return list_spool(folder).segments
 
 
-def read_segment(segment: Segment) -> tuple[list[Receipt], list[OpenCall]]:
+def read_segment(segment: Segment) -> Content:
     """Decode a segment; raises `CorruptSegment`, `NewerSegment` or `OSError`.
 
     A receipt stands behind the `open` line of its call, so entering those lines first is right.
@@ -89,19 +110,18 @@ def read_segment(segment: Segment) -> tuple[list[Receipt], list[OpenCall]]:
     content = segment.path.read_bytes()
     if _format_of(content) > FORMAT:
         raise NewerSegment("the segment has a newer format")
+    header = _header_of(content, segment.name)
     if not content.endswith(b"\n"):
-        raise CorruptSegment("the last line is torn")
+        raise CorruptSegment("the last line is torn", header.written)
     try:
-        header, *lines = _read_lines(content)
+        _, *lines = _read_lines(content)
     except msgspec.DecodeError as error:
-        raise CorruptSegment("a line is not valid") from error
-    if _name_in(header) != segment.name:
-        raise CorruptSegment("the header does not fit the name")
+        raise CorruptSegment("a line is not valid", header.written) from error
     receipts = [line for line in lines if isinstance(line, Receipt)]
     opened = [line for line in lines if isinstance(line, OpenCall)]
     if len(receipts) + len(opened) != len(lines):
-        raise CorruptSegment("a header stands between the lines")
-    return receipts, opened
+        raise CorruptSegment("a header stands between the lines", header.written)
+    return Content(receipts, opened, header.written)
 
 
 def move_aside(segment: Segment, folder_name: str) -> None:
@@ -152,15 +172,28 @@ def adopt_parts(folder: Path, parts: Iterable[SegmentName]) -> None:
 def _format_of(content: bytes) -> int:
     # Only the number is looked at: the header of a newer format may have any other shape.
     try:
-        return _read_header(content[: content.find(b"\n") + 1]).format
+        return _read_format(content[: content.find(b"\n") + 1]).format
     except msgspec.DecodeError as error:
         raise CorruptSegment("the header is not valid") from error
 
 
-def _name_in(header: Line) -> SegmentName | None:
-    if not isinstance(header, SegmentHeader):
-        return None
-    return SegmentName(header.incarnation, header.worker, header.sequence)
+def _header_of(content: bytes, name: SegmentName) -> SegmentHeader:
+    try:
+        header = _read_header(content[: content.find(b"\n") + 1])
+    except msgspec.DecodeError as error:
+        raise CorruptSegment("the header is not valid") from error
+    if (header.incarnation, header.worker, header.sequence) != name:
+        raise CorruptSegment("the header does not fit the name")
+    return header
+
+
+def _newest_sequences(folder: Path) -> dict[Writer, int]:
+    newest: dict[Writer, int] = {}
+    for entry in os.listdir(folder):
+        name = SegmentName.parse(entry.removesuffix(READY))
+        if name:
+            newest[name.writer] = max(newest.get(name.writer, 0), name.sequence)
+    return newest
 
 
 def _in_order(segments: list[Segment]) -> list[Segment]:

@@ -40,6 +40,10 @@ class Writer(NamedTuple):
         match = _WRITER.fullmatch(text)
         return cls(match[1], int(match[2])) if match else None
 
+    def is_older_than(self, at_ns: int) -> bool:
+        """Say whether the writer started before a time: its incarnation begins with its own."""
+        return self.incarnation < f"{at_ns:020d}"
+
     def __str__(self) -> str:
         return f"{self.incarnation}-{self.worker:03d}"
 
@@ -66,13 +70,16 @@ class SegmentName(NamedTuple):
         return f"{self.incarnation}-{self.worker:03d}-{self.sequence:010d}"
 
 
-def encode_segment(name: SegmentName, lines: Iterable[bytes], *, generation: int = 1) -> bytes:
+def encode_segment(
+    name: SegmentName, lines: Iterable[bytes], *, generation: int = 1, written: int | None = None
+) -> bytes:
     """Put the header before the lines, and a newline behind each."""
     header = SegmentHeader(
         worker=name.worker,
         incarnation=name.incarnation,
         sequence=name.sequence,
         generation=generation,
+        written=written,
     )
     return b"\n".join([_encode(header), *lines, b""])
 

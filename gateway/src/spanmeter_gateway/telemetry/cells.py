@@ -2,18 +2,51 @@
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
+from enum import IntFlag
+from typing import NamedTuple
 
 from spanmeter_gateway.telemetry.names import Metric
+
+
+class Reader(IntFlag):
+    """Who collects: each is shown a new series at 0 once; somebody who only looks is no reader."""
+
+    NONE = 0
+    SCRAPE = 1
+    OTLP = 2
+    ALL = 3
+
+
+class Exemplar(NamedTuple):
+    """One sampled observation, as an example of its series; `amount` is in the metric's parts."""
+
+    trace_id: str
+    """32 lower-case hex digits."""
+    span_id: str
+    amount: int
+    at_ns: int
+
+
+class Origin(NamedTuple):
+    """The span that an observation was made in, and when; shared by all that it is made in."""
+
+    trace_id: str
+    span_id: str
+    at_ns: int
+
+
+# What a cell keeps: the amount and its origin. It becomes an `Exemplar` only when collected.
+_Example = tuple[int, Origin]
 
 
 class Cell(ABC):
     """One series: a metric, its label values and when it began.
 
-    A cell is new until it has been collected once, and changed until it has been saved; each
-    change puts it on the registry's list once.
+    A cell is new to a reader until that one has collected it once, and changed until it has been
+    saved; each change puts it on the registry's list once.
     """
 
-    __slots__ = ("changes", "created_at_ns", "is_changed", "is_new", "labels", "metric")
+    __slots__ = ("changes", "created_at_ns", "is_changed", "labels", "metric", "new_to")
 
     def __init__(
         self, metric: Metric, labels: tuple[str, ...], changes: "list[Cell]", *, created_at_ns: int
@@ -22,13 +55,17 @@ class Cell(ABC):
         self.labels = labels
         self.changes = changes
         self.created_at_ns = created_at_ns
-        self.is_new = True
+        self.new_to = Reader.ALL
         self.is_changed = True
         changes.append(self)
 
     @abstractmethod
     def numbers(self) -> list[int]:
         """Return the state as integers; all zero for a series without events."""
+
+    @abstractmethod
+    def exemplars(self) -> tuple[Exemplar | None, ...]:
+        """Return the last observation with an origin (of each bucket); empty without any."""
 
     @abstractmethod
     def absorb(self, numbers: list[int]) -> bool:
@@ -38,17 +75,20 @@ class Cell(ABC):
 class Counter(Cell):
     """A sum that only grows."""
 
-    __slots__ = ("total",)
+    __slots__ = ("_example", "total")
 
     def __init__(
         self, metric: Metric, labels: tuple[str, ...], changes: list[Cell], *, created_at_ns: int
     ) -> None:
         super().__init__(metric, labels, changes, created_at_ns=created_at_ns)
         self.total = 0
+        self._example: _Example | None = None
 
-    def add(self, amount: int) -> None:
+    def add(self, amount: int, origin: Origin | None = None) -> None:
         """Count `amount` more."""
         self.total += amount
+        if origin is not None:
+            self._example = (amount, origin)
         if not self.is_changed:
             self.is_changed = True
             self.changes.append(self)
@@ -56,6 +96,10 @@ class Counter(Cell):
     def numbers(self) -> list[int]:
         """Return `[total]`."""
         return [self.total]
+
+    def exemplars(self) -> tuple[Exemplar | None, ...]:
+        """Return one, or none."""
+        return () if self._example is None else (_exemplar(self._example),)
 
     def absorb(self, numbers: list[int]) -> bool:
         """Add a total that was saved."""
@@ -68,7 +112,7 @@ class Counter(Cell):
 class Histogram(Cell):
     """Counts per bucket, and the sum; a bucket holds its upper bound, as `le` says."""
 
-    __slots__ = ("bounds", "counts", "sum")
+    __slots__ = ("_examples", "bounds", "counts", "sum")
 
     def __init__(
         self, metric: Metric, labels: tuple[str, ...], changes: list[Cell], *, created_at_ns: int
@@ -77,11 +121,18 @@ class Histogram(Cell):
         self.bounds = [round(bound * metric.per_unit) for bound in metric.buckets]
         self.counts = [0] * (len(self.bounds) + 1)
         self.sum = 0
+        # Made with the first example: most series of a gateway that samples little have none.
+        self._examples: list[_Example | None] | None = None
 
-    def record(self, amount: int) -> None:
+    def record(self, amount: int, origin: Origin | None = None) -> None:
         """Count one observation of `amount`."""
-        self.counts[bisect_left(self.bounds, amount)] += 1
+        bucket = bisect_left(self.bounds, amount)
+        self.counts[bucket] += 1
         self.sum += amount
+        if origin is not None:
+            if self._examples is None:
+                self._examples = [None] * len(self.counts)
+            self._examples[bucket] = (amount, origin)
         if not self.is_changed:
             self.is_changed = True
             self.changes.append(self)
@@ -90,6 +141,14 @@ class Histogram(Cell):
         """Return `[sum, count per bucket ...]`, the last bucket being the one without a bound."""
         return [self.sum, *self.counts]
 
+    def exemplars(self) -> tuple[Exemplar | None, ...]:
+        """Return one for each bucket that has one, in the order of the buckets."""
+        if self._examples is None:
+            return ()
+        return tuple(
+            [None if example is None else _exemplar(example) for example in self._examples]
+        )
+
     def absorb(self, numbers: list[int]) -> bool:
         """Add counts that were saved; more or fewer buckets than ours cannot be added."""
         if len(numbers) != len(self.counts) + 1:
@@ -97,3 +156,26 @@ class Histogram(Cell):
         self.sum += numbers[0]
         self.counts = [ours + saved for ours, saved in zip(self.counts, numbers[1:], strict=True)]
         return True
+
+
+class SilentCounter(Counter):
+    """Of a metric that is not printed: counts nothing."""
+
+    __slots__ = ()
+
+    def add(self, amount: int, origin: Origin | None = None) -> None:
+        """Do nothing."""
+
+
+class SilentHistogram(Histogram):
+    """Of a metric that is not printed: counts nothing."""
+
+    __slots__ = ()
+
+    def record(self, amount: int, origin: Origin | None = None) -> None:
+        """Do nothing."""
+
+
+def _exemplar(example: _Example) -> Exemplar:
+    amount, origin = example
+    return Exemplar(origin.trace_id, origin.span_id, amount, origin.at_ns)

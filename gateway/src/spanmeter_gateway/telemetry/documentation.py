@@ -5,6 +5,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from spanmeter_gateway.telemetry import names
 
@@ -23,15 +24,35 @@ OpenMetrics, whichever is asked for.
   `spanmeter_tag_team`, ...), with the first value that the call has for that key.
 - Every counter survives restarts of the books. A new series stands at 0 until it was scraped once,
   at most 60 s, so that `increase()` sees its first event.
+- The same series go out over [OTLP](configuration.md#otlp) where an endpoint is set, under their
+  OpenTelemetry names. An empty label is left out there, and a new series stands at 0 in the first
+  export that was accepted.
 - Provider and model are those of the upstream that was asked. Only a call that reached no upstream
   carries the model that its caller named.
 - `spanmeter_feature` is `untagged` where a call names none.
+- **exemplars**: each series, of a histogram each bucket, keeps the trace id and span id of the last
+  sampled call, and prints them in OpenMetrics (Prometheus stores them with
+  `--enable-feature=exemplar-storage`). Metrics of calls and HTTP name the SERVER span, those of
+  attempts the CLIENT span. `OTEL_METRICS_EXEMPLAR_FILTER` widens or ends that; they are not saved.
+- **source**: `GENAI` is open-telemetry/semantic-conventions-genai (docs/gen-ai), `v1.41` the
+  generation before it, `HTTP` open-telemetry/semantic-conventions (docs/http).
+- `semconv` and `metrics` in [configuration.md](configuration.md) say what is printed. A metric that
+  is off has no series and costs nothing; what it counted before is kept, and it goes on from there.
+- A key that leaves `tags.labels` takes its label with it: the saved series are added up into those
+  without it, so no sum shrinks, and a key that comes later starts at 0 beside them.
 """
 _SECTIONS = {
     "Calls": "Each call is counted once, however it ended.",
     "OpenTelemetry GenAI": (
         "One point for each attempt at an upstream, by the GenAI semantic conventions; use the "
-        "metrics above for alerts and cost."
+        "metrics above for alerts and cost. The token counters of a failed inference begin at 0, "
+        "its histograms observe only what a provider reported. "
+        "`gen_ai.client.inference.time_per_output_chunk` is not there: a point for each chunk "
+        "would be paid for by the relay."
+    ),
+    "OpenTelemetry HTTP": (
+        "One point for each request to `listen` that is metered, passed through or refused, by "
+        "the HTTP semantic conventions; none for `/healthz` and `/readyz`."
     ),
     "Health": "The gateway about itself; [operations.md](operations.md) says what to do.",
 }
@@ -51,6 +72,14 @@ _MEANING_BY_LABEL = {
         "also `total`, where there is one sum only or a fee for the call"
     ),
     names.COST_SOURCE: "`local`: by a price list; `provider`: the provider's own figure",
+    names.TOKEN_TYPE: "`input`, `output`: the totals",
+    names.LABEL: f"a label's name; `{names.ALL_SERIES}`: for want of room in all series together",
+    names.PAIR: "below",
+    names.HTTP_METHOD: "the request method; `_OTHER` for one that HTTP does not know",
+    names.HTTP_ROUTE: "the path with variable parts named",
+    names.HTTP_STATUS: "what the caller got; empty where the caller left before that",
+    names.URL_SCHEME: "`http` or `https`",
+    names.PROTOCOL_VERSION: "of HTTP",
     names.TOKEN_MODALITY: "`text`, `image`, `audio`; `unknown` where the provider gives no split",
     names.SERVER_ADDRESS: "the upstream's host",
     names.SERVER_PORT: "the upstream's port",
@@ -87,6 +116,7 @@ _VALUES = {
         "spool_error": "the disk refused",
         "spool_backlog": "the disk is slower than the calls",
         "entry_failed": "the books' own fault; their log names the cause",
+        "segment_lost": "written, but its segment is broken or gone",
     },
     names.SEGMENTS: {
         "entered": "read whole",
@@ -97,6 +127,15 @@ _VALUES = {
         "sent": "taken by the backend",
         "dropped": "the queue was full",
         "failed": "refused, not taken for 5 minutes, or the books' own fault",
+    },
+    names.METRIC_EXPORTS: {
+        "sent": "taken by the backend",
+        "failed": "refused, or not taken in time; the next export has it too",
+    },
+    names.RECONCILIATION: {
+        "written_entered": "receipts that the relays wrote, less those that were entered",
+        "receipts_calls": "receipts entered, less calls and passed-through requests counted",
+        "receipts_spans": "spans of the receipts since the books' start, less those sent or queued",
     },
 }
 
@@ -110,12 +149,13 @@ def _sections() -> Iterator[str]:
     for title, sentence in _SECTIONS.items():
         yield f"## {title}\n\n{sentence}\n"
         rows = (_row(metric) for metric in names.METRICS if _section(metric) == title)
-        yield _table(("metric", "kind, unit", "meaning", "labels"), rows)
+        yield _table(("metric", "kind, unit", "meaning", "labels", "printed", "source"), rows)
 
 
 def _section(metric: names.Metric) -> str:
-    if metric.name.startswith("gen_ai."):
-        return "OpenTelemetry GenAI"
+    for prefix, title in (("gen_ai.", "OpenTelemetry GenAI"), ("http.", "OpenTelemetry HTTP")):
+        if metric.name.startswith(prefix):
+            return title
     return "Calls" if names.FEATURE in metric.attributes else "Health"
 
 
@@ -123,8 +163,18 @@ def _row(metric: names.Metric) -> tuple[str, ...]:
     labels = [f"`{names.label(attribute)}`" for attribute in metric.attributes]
     labels += ["tags"] if metric.tagged else []
     unit = metric.unit.strip("{}")
-    kind = f"{metric.kind}, {unit}" if unit else metric.kind
-    return f"`{metric.prometheus_name}`", kind, metric.description, ", ".join(labels)
+    exemplars = "exemplars" if metric.has_exemplars else ""
+    kind = ", ".join(filter(None, [metric.kind, unit, exemplars]))
+    name = f"`{metric.prometheus_name}`"
+    return name, kind, metric.description, ", ".join(labels), _printed(metric), metric.source
+
+
+def _printed(metric: names.Metric) -> str:
+    if metric.switch is not None:
+        return f"`{metric.switch}: true`"
+    if metric.semconv == get_args(names.Semconv):
+        return "always"
+    return "`semconv: " + "` or `".join(metric.semconv) + "`"
 
 
 def _labels() -> Iterator[str]:

@@ -27,14 +27,16 @@ def attempt_error(receipt: Receipt, attempt: Attempt) -> str | None:
     return error
 
 
-def is_server_fault(receipt: Receipt) -> bool:
-    """Say whether the SERVER span failed: a 5xx answer, or the fault of gateway or provider.
+def has_server_failed(receipt: Receipt) -> bool:
+    """Say whether the SERVER span failed (HTTP conventions, http-spans.md, "Status").
 
-    Any 4xx leaves the status unset (HTTP conventions, http-spans.md, "Status").
+    A 5xx is a failure and a 4xx is none, whosoever's fault. Below, and where no status was
+    written, it is one if the answer did not go well to its end: cut, or left by its caller.
     """
-    if receipt.outcome in {"provider_error", "gateway_error"}:
-        return True
-    return receipt.http_status is not None and receipt.http_status >= 500
+    status = receipt.http_status
+    if status is not None and status >= 400:
+        return status >= 500
+    return receipt.outcome != "ok"
 
 
 def _from_status(status: int | None) -> str | None:

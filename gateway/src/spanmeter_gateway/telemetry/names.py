@@ -6,9 +6,11 @@ GENAI (OpenTelemetry semantic-conventions-genai, docs/gen-ai), HTTP (semantic-co
 docs/http) and GENERAL (its docs/general).
 """
 
-import re
-from dataclasses import dataclass
 from typing import Literal
+
+from spanmeter_gateway.telemetry.metric import Metric, Semconv, label
+
+__all__ = ["Metric", "Semconv", "label"]
 
 # -- attributes of our own namespace ---------------------------------------------------------------
 FEATURE = "spanmeter.feature"
@@ -28,13 +30,15 @@ COST_CURRENCY = "spanmeter.cost.currency"
 COST_SOURCE = "spanmeter.cost.source"
 COST_PRICE_VERSION = "spanmeter.cost.price_version"
 REASON = "reason"
+LABEL = "label"
+PAIR = "pair"
 RESULT = "result"
 VERSION = "version"
 
 TAGS_DROPPED_EVENT = "tags.dropped"
 DROPPED_COUNT = "spanmeter.tags.dropped.count"
 DROPPED_REASONS = "spanmeter.tags.dropped.reasons"
-DROPPED_VALUES = "spanmeter.tags.dropped.values"
+DROPPED_SOURCES = "spanmeter.tags.dropped.sources"
 
 # -- attributes of the conventions -----------------------------------------------------------------
 # GENAI client-inference.md: the inference span.
@@ -47,6 +51,14 @@ FINISH_REASONS = "gen_ai.response.finish_reasons"
 TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 REQUEST_STREAM = "gen_ai.request.stream"
 TOKEN_MODALITY = "gen_ai.token.modality"
+# GENAI of v1.41, docs/gen-ai/gen-ai-metrics.md: `input` or `output`.
+TOKEN_TYPE = "gen_ai.token.type"
+# GENAI of v1.41, docs/gen-ai/gen-ai-spans.md: today's `cache_write`.
+CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
+# No convention's: Langfuse and OpenLIT's dashboards read the cost in USD here.
+USAGE_COST = "gen_ai.usage.cost"
+# GENAI azure-ai-inference.md.
+AZURE_NAMESPACE = "azure.resource_provider.namespace"
 # GENAI openai.md.
 OPENAI_API_TYPE = "openai.api.type"
 OPENAI_REQUEST_TIER = "openai.request.service_tier"
@@ -83,10 +95,15 @@ PARAMETERS: dict[str, tuple[str, ParameterKind]] = {
     "reasoning_level": ("gen_ai.request.reasoning.level", "string"),
     "previous_response_id": ("gen_ai.request.previous_response.id", "string"),
     "output_type": ("gen_ai.output.type", "string"),
+    "conversation_id": ("gen_ai.conversation.id", "string"),
+    "prompt_name": ("gen_ai.prompt.name", "string"),
+    "prompt_version": ("gen_ai.prompt.version", "string"),
     "encoding_format": ("gen_ai.request.encoding_formats", "strings"),
     "dimension_count": ("gen_ai.embeddings.dimension.count", "int"),
     "service_tier": (OPENAI_REQUEST_TIER, "string"),
 }
+# GENAI client-embeddings.md: the only ones on an embeddings span, and on no other.
+EMBEDDINGS_PARAMETERS = frozenset({"encoding_format", "dimension_count"})
 # Values that the conventions say are not worth an attribute: the default number of choices (GENAI
 # client-inference.md) and the default tier (GENAI openai.md).
 PARAMETER_DEFAULTS: dict[str, int | str] = {"choice_count": 1, "service_tier": "auto"}
@@ -110,6 +127,8 @@ USAGE: dict[str, str] = {
 # -- values ----------------------------------------------------------------------------------------
 # GENAI openai.md: `openai.*` belongs to these two only; other upstreams speak the dialect, no more.
 OPENAI_PROVIDERS = frozenset({"openai", "azure.ai.openai"})
+# GENAI azure-ai-inference.md: the provider whose spans name the namespace, and what it is.
+AZURE_NAMESPACE_BY_PROVIDER = {"azure.ai.inference": "Microsoft.CognitiveServices"}
 # HTTP http-spans.md: any other method is `_OTHER`, and `HTTP` in a span's name.
 HTTP_METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -122,6 +141,10 @@ OTHER_ERROR = "_OTHER"
 FINISH_ERROR = "error"
 # GENAI gen-ai-token-metrics.md: where the provider gave no split.
 UNKNOWN_MODALITY = "unknown"
+# Stands for every value beyond a budget of the cardinality governor.
+FOLDED = "__other__"
+# Stands beside the label names where what overflowed is the budget of all series.
+ALL_SERIES = "series"
 EMBEDDINGS = "embeddings"
 CURRENCY = "USD"
 MAX_LABEL_CHARS = 100  # Spans and ledger keep the whole value.
@@ -142,32 +165,17 @@ GENAI_SECONDS = (
 )  # fmt: skip
 # GENAI gen-ai-token-metrics.md: powers of 4.
 GENAI_TOKENS = tuple(float(4**power) for power in range(14))
+# HTTP http-metrics.md.
+HTTP_SECONDS = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)  # fmt: skip
+COST_USD = (1e-05, 1e-04, 5e-04, 1e-03, 5e-03, 1e-02, 5e-02, 0.1, 0.5, 1.0, 5.0)
 # What a caller waits: 0.1 to 120 s, with a bound exactly at the latency alert's 20 s and at the
 # thresholds of the shipped Collector's samplers, or a quantile would be interpolated across them.
 WAIT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 120.0)
 
 # -- metrics ---------------------------------------------------------------------------------------
 NANOS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric, as OTLP and Prometheus name it.
-
-    `attributes` are OTLP names in the order of a series' label values; a `tagged` metric has the
-    allow-listed tag keys after them. Amounts are integers, `per_unit` of them make one `unit`:
-    nanoseconds for seconds, nano-dollars for USD.
-    """
-
-    name: str
-    prometheus_name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    unit: str
-    description: str
-    attributes: tuple[str, ...] = ()
-    tagged: bool = False
-    per_unit: int = 1
-    buckets: tuple[float, ...] = ()
 
 
 # What a call is counted by. Task is on our own counters only: it would multiply buckets.
@@ -178,17 +186,31 @@ _GENAI = (
 )  # fmt: skip
 
 
-def _genai_seconds(name: str, description: str, *attributes: str) -> Metric:
+_LATEST: tuple[Semconv, ...] = ("latest", "both")
+_V1_41: tuple[Semconv, ...] = ("v1_41", "both")
+
+
+def _source(page: str, semconv: tuple[Semconv, ...]) -> str:
+    return "v1.41 gen-ai-metrics.md" if semconv == _V1_41 else f"GENAI {page}"
+
+
+def _genai_seconds(
+    name: str, description: str, *attributes: str, semconv: tuple[Semconv, ...] = _LATEST
+) -> Metric:
     return Metric(
         name, label(name) + "_seconds", "histogram", "s", description,
         attributes=_GENAI + attributes, tagged=True, per_unit=NANOS, buckets=GENAI_SECONDS,
+        has_exemplars=True, semconv=semconv, source=_source("gen-ai-metrics.md", semconv),
     )  # fmt: skip
 
 
-def _genai_tokens(name: str, description: str) -> Metric:
+def _genai_tokens(
+    name: str, description: str, attribute: str, *, semconv: tuple[Semconv, ...] = _LATEST
+) -> Metric:
     return Metric(
         name, label(name), "histogram", "{token}", description,
-        attributes=(*_GENAI, ERROR_TYPE), tagged=True, buckets=GENAI_TOKENS,
+        attributes=(*_GENAI, attribute), tagged=True, buckets=GENAI_TOKENS,
+        has_exemplars=True, semconv=semconv, source=_source("gen-ai-token-metrics.md", semconv),
     )  # fmt: skip
 
 
@@ -196,7 +218,8 @@ def _genai_usage(kind: str, description: str) -> Metric:
     name = f"gen_ai.client.inference.usage.{kind}"
     return Metric(
         name, label(name) + "_total", "counter", "{token}", description,
-        attributes=(*_GENAI, TOKEN_MODALITY), tagged=True,
+        attributes=(*_GENAI, TOKEN_MODALITY), tagged=True, semconv=_LATEST,
+        source="GENAI gen-ai-token-metrics.md",
     )  # fmt: skip
 
 
@@ -204,37 +227,37 @@ def _counter(name: str, unit: str, description: str, *attributes: str) -> Metric
     return Metric(name, label(name) + "_total", "counter", unit, description, attributes)
 
 
-def _per_call(name: str, unit: str, description: str, *attributes: str) -> Metric:
+def _gauge(name: str, unit: str, description: str, *attributes: str) -> Metric:
+    suffix = {"s": "_seconds", "By": "_bytes"}.get(unit, "")
+    return Metric(name, label(name) + suffix, "gauge", unit, description, attributes)
+
+
+def _per_call(
+    name: str, unit: str, description: str, *attributes: str, has_exemplars: bool = False
+) -> Metric:
     return Metric(
         name, label(name) + "_total", "counter", unit, description,
         attributes=_CALL + attributes, tagged=True, per_unit=NANOS if unit == "{USD}" else 1,
+        has_exemplars=has_exemplars,
     )  # fmt: skip
-
-
-def label(attribute: str) -> str:
-    """Translate an OTLP attribute (or metric) name into a Prometheus one.
-
-    Every run of characters that Prometheus' classic names lack becomes one underscore, as
-    prometheus/otlptranslator does by default (labelnamer.go, `UnderscoreEscapingWithSuffixes`).
-    """
-    return re.sub(r"[^A-Za-z0-9]+", "_", attribute)
 
 
 # spanmeter_calls_total
 CALLS = _per_call(
-    "spanmeter.calls", "{call}", "Calls that ended, each counted once.", OUTCOME, ERROR_TYPE
-)
+    "spanmeter.calls", "{call}", "Calls that ended, each counted once.", OUTCOME, ERROR_TYPE,
+    has_exemplars=True,
+)  # fmt: skip
 # spanmeter_call_duration_seconds
 CALL_DURATION = Metric(
     "spanmeter.call.duration", "spanmeter_call_duration_seconds", "histogram", "s",
     "What the caller waited, from the request's first byte to the answer's last.",
     attributes=(FEATURE, PROVIDER, REQUEST_MODEL, OPERATION, OUTCOME), tagged=True,
-    per_unit=NANOS, buckets=WAIT_SECONDS,
+    per_unit=NANOS, buckets=WAIT_SECONDS, has_exemplars=True,
 )  # fmt: skip
 # spanmeter_attempts_total
 ATTEMPTS = _per_call(
     "spanmeter.attempts", "{attempt}", "Tries at an upstream; a call has none, one or more.",
-    ERROR_TYPE,
+    ERROR_TYPE, has_exemplars=True,
 )  # fmt: skip
 # spanmeter_passthrough_total
 PASSTHROUGH = Metric(
@@ -252,6 +275,13 @@ TOKENS = _per_call(
 COST = _per_call(
     "spanmeter.cost_usd", "{USD}", "Cost in US dollars, by the class of tokens it was owed for.",
     TOKEN_CLASS, COST_SOURCE,
+)  # fmt: skip
+# spanmeter_operation_cost_usd
+OPERATION_COST = Metric(
+    "spanmeter.operation.cost_usd", "spanmeter_operation_cost_usd", "histogram", "{USD}",
+    "Cost of one call in US dollars.",
+    attributes=(FEATURE, PROVIDER, REQUEST_MODEL, OPERATION), tagged=True,
+    per_unit=NANOS, buckets=COST_USD, has_exemplars=True, switch="metrics.operation_cost",
 )  # fmt: skip
 # spanmeter_unpriced_calls_total
 UNPRICED = _per_call(
@@ -275,9 +305,21 @@ TIME_TO_FIRST = _genai_seconds(
     "gen_ai.client.inference.time_to_first_chunk",
     "Time from issuing a streamed request to its first chunk.",
 )
+# Of embeddings only, unless the generation of v1.41 is printed, where it is that of all operations.
 OPERATION_DURATION = _genai_seconds(
-    "gen_ai.client.operation.duration", "Duration of one attempt at embeddings.", ERROR_TYPE
-)
+    "gen_ai.client.operation.duration",
+    "Duration of one attempt at embeddings, or by v1.41 at any operation.",
+    ERROR_TYPE, semconv=("latest", "v1_41", "both"),
+)  # fmt: skip
+# GENAI of v1.41, gen-ai-metrics.md: what consumers of that generation know.
+OPERATION_TIME_TO_FIRST = _genai_seconds(
+    "gen_ai.client.operation.time_to_first_chunk",
+    "Time from issuing a streamed request to its first chunk.", semconv=_V1_41,
+)  # fmt: skip
+TOKEN_USAGE = _genai_tokens(
+    "gen_ai.client.token.usage", "Input and output tokens of one operation.", TOKEN_TYPE,
+    semconv=_V1_41,
+)  # fmt: skip
 # GENAI gen-ai-token-metrics.md: counters for totals, histograms for percentiles.
 INPUT_TOKENS = _genai_usage("input_tokens", "Input tokens, cached ones included.")
 OUTPUT_TOKENS = _genai_usage("output_tokens", "Output tokens, reasoning included.")
@@ -285,11 +327,19 @@ CACHE_READ_TOKENS = _genai_usage("cache_read.input_tokens", "Input tokens served
 CACHE_WRITE_TOKENS = _genai_usage("cache_write.input_tokens", "Input tokens written to a cache.")
 REASONING_TOKENS = _genai_usage("reasoning.output_tokens", "Output tokens spent on reasoning.")
 OPERATION_INPUT = _genai_tokens(
-    "gen_ai.client.inference.operation.input_tokens", "Input tokens of one inference."
+    "gen_ai.client.inference.operation.input_tokens", "Input tokens of one inference.", ERROR_TYPE
 )
 OPERATION_OUTPUT = _genai_tokens(
-    "gen_ai.client.inference.operation.output_tokens", "Output tokens of one inference."
-)
+    "gen_ai.client.inference.operation.output_tokens", "Output tokens of one inference.",
+    ERROR_TYPE,
+)  # fmt: skip
+# http_server_request_duration_seconds
+HTTP_SERVER_DURATION = Metric(
+    "http.server.request.duration", "http_server_request_duration_seconds", "histogram", "s",
+    "Duration of one HTTP request to the gateway, metered or passed through.",
+    attributes=(HTTP_METHOD, URL_SCHEME, ERROR_TYPE, HTTP_STATUS, HTTP_ROUTE, PROTOCOL_VERSION),
+    per_unit=NANOS, buckets=HTTP_SECONDS, has_exemplars=True, source="HTTP http-metrics.md",
+)  # fmt: skip
 
 # Health of the books themselves: spanmeter_receipts_entered_total and so on.
 RECEIPTS_ENTERED = _counter("spanmeter.receipts_entered", "{receipt}", "Receipts entered.")
@@ -302,25 +352,43 @@ COMMIT_FAILURES = _counter(
     "spanmeter.books.commit_failures", "{commit}", "Commits of the books that failed."
 )
 SPANS = _counter("spanmeter.spans", "{span}", "Spans sent, dropped or failed.", RESULT)
-BOOKS_LAG = Metric(
-    "spanmeter.books.lag", "spanmeter_books_lag_seconds", "gauge", "s",
-    "Age of the oldest receipt that is not entered yet.",
+METRIC_EXPORTS = _counter(
+    "spanmeter.metric_exports", "{export}", "Exports of all metrics over OTLP, by result.", RESULT
+)
+SPAN_QUEUE_SIZE = _gauge("spanmeter.span_queue.size", "By", "Encoded spans that wait to be sent.")
+SPAN_QUEUE_CAPACITY = _gauge(
+    "spanmeter.span_queue.capacity", "By", "What the queue of spans holds; beyond it they drop."
+)
+# spanmeter_reconciliation_difference
+RECONCILIATION = _gauge(
+    "spanmeter.reconciliation_difference", "{item}",
+    "What two independent counts of the same differ by; 0 unless something was dropped.", PAIR,
 )  # fmt: skip
-CALLS_IN_FLIGHT = Metric(
-    "spanmeter.calls_in_flight", "spanmeter_calls_in_flight", "gauge", "{call}",
-    "Calls that the relays are working on.",
+# The cardinality governor about itself.
+LABEL_OVERFLOW = _counter(
+    "spanmeter.label_overflow", "{call}", f"Calls counted under `{FOLDED}`, by label.", LABEL
+)
+LABEL_VALUES = _gauge("spanmeter.label.values", "{value}", "Distinct values in use.", LABEL)
+LABEL_BUDGET = _gauge("spanmeter.label.budget", "{value}", "Distinct values allowed.", LABEL)
+SERIES = _gauge("spanmeter.series", "{series}", "Series in use, each bucket being one.")
+SERIES_BUDGET = _gauge("spanmeter.series_budget", "{series}", "Series allowed.")
+BOOKS_LAG = _gauge("spanmeter.books.lag", "s", "Age of the oldest receipt that is not entered yet.")
+REQUESTS_ACTIVE = Metric(
+    "spanmeter.request.active", "spanmeter_request_active", "updowncounter", "{request}",
+    "Requests that the relays are working on.",
 )  # fmt: skip
-BUILD_INFO = Metric(
-    "spanmeter.build_info", "spanmeter_build_info", "gauge", "",
-    "Always 1; the version that runs.", attributes=(VERSION,),
-)  # fmt: skip
+BUILD_INFO = _gauge("spanmeter.build_info", "", "Always 1; the version that runs.", VERSION)
 
 METRICS: tuple[Metric, ...] = (
-    CALLS, CALL_DURATION, ATTEMPTS, PASSTHROUGH, TOKENS, COST, UNPRICED, UNMETERED, TAG_VIOLATIONS,
+    CALLS, CALL_DURATION, ATTEMPTS, PASSTHROUGH, TOKENS, COST, OPERATION_COST, UNPRICED, UNMETERED,
+    TAG_VIOLATIONS,
     INFERENCE_DURATION, TIME_TO_FIRST, OPERATION_DURATION, INPUT_TOKENS, OUTPUT_TOKENS,
     CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS, OPERATION_INPUT, OPERATION_OUTPUT,
+    OPERATION_TIME_TO_FIRST, TOKEN_USAGE, HTTP_SERVER_DURATION,
     RECEIPTS_ENTERED, RECEIPTS_DROPPED, SEGMENTS, RELAY_LOST, COMMIT_FAILURES, SPANS,
-    BOOKS_LAG, CALLS_IN_FLIGHT, BUILD_INFO,
+    METRIC_EXPORTS, SPAN_QUEUE_SIZE, SPAN_QUEUE_CAPACITY, RECONCILIATION,
+    LABEL_OVERFLOW, LABEL_VALUES, LABEL_BUDGET, SERIES, SERIES_BUDGET,
+    BOOKS_LAG, REQUESTS_ACTIVE, BUILD_INFO,
 )  # fmt: skip
 """In the order in which they are printed."""
 METRIC_BY_NAME = {metric.prometheus_name: metric for metric in METRICS}

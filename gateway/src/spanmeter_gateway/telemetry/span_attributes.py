@@ -14,10 +14,20 @@ from spanmeter_gateway.telemetry.otlp import Value, fits
 
 Pairs = Iterator[tuple[str, Value]]
 
+# Of the Responses API: the answer came whole (platform.openai.com/docs/api-reference/responses).
+_FINAL_STATUSES = frozenset({"completed", "incomplete"})
+# What OpenAI takes as `n` (platform.openai.com/docs/api-reference/chat/create).
+_MOST_CHOICES = 128
+
 
 def method_name(method: str) -> str:
     """Return a request method as it may stand in a span's name."""
     return method if method in names.HTTP_METHODS else names.OTHER_METHOD_IN_NAME
+
+
+def speaks_openai(receipt: Receipt, attempt: Attempt) -> bool:
+    """Say whether `openai.*` may stand on a span: it has no place on embeddings (openai.md)."""
+    return attempt.provider in names.OPENAI_PROVIDERS and receipt.operation != names.EMBEDDINGS
 
 
 def attribution(receipt: Receipt) -> Pairs:
@@ -76,9 +86,11 @@ def inference(receipt: Receipt, attempt: Attempt, error: str | None, *, usage_so
     if receipt.request_model not in {None, model}:
         yield names.MODEL_ALIAS, str(receipt.request_model)
     yield from _server(attempt.server_address, attempt.server_port)
-    if receipt.stream:
+    if attempt.provider in names.AZURE_NAMESPACE_BY_PROVIDER:
+        yield names.AZURE_NAMESPACE, names.AZURE_NAMESPACE_BY_PROVIDER[attempt.provider]
+    if receipt.stream and receipt.operation != names.EMBEDDINGS:
         yield names.REQUEST_STREAM, True
-    if receipt.api_type is not None and attempt.provider in names.OPENAI_PROVIDERS:
+    if receipt.api_type is not None and speaks_openai(receipt, attempt):
         yield names.OPENAI_API_TYPE, receipt.api_type
     yield names.USAGE_SOURCE, usage_source
     if error is not None:
@@ -87,9 +99,12 @@ def inference(receipt: Receipt, attempt: Attempt, error: str | None, *, usage_so
 
 def parameters(receipt: Receipt, *, is_openai: bool) -> Pairs:
     """Yield the settings that the request carried, each in the type of the conventions."""
+    is_embeddings = receipt.operation == names.EMBEDDINGS
     for short, sent in receipt.parameters.items():
         name, kind = names.PARAMETERS.get(short, ("", None))
         if kind is None or sent == names.PARAMETER_DEFAULTS.get(short):
+            continue
+        if (short in names.EMBEDDINGS_PARAMETERS) is not is_embeddings:
             continue
         if name == names.OPENAI_REQUEST_TIER and not is_openai:
             continue
@@ -120,23 +135,31 @@ def answer(
 
 
 def finish_reasons_of(receipt: Receipt, attempt: Attempt) -> tuple[str, ...]:
-    """Return the finish reasons, `error` standing where one was expected and never came.
+    """Return the finish reasons, `error` standing for each that was expected and never came.
 
-    That is where an answer had begun and then was cut or left.
+    None is expected where the provider refused, nor of the Responses API, which has a status
+    instead, once that is final.
     """
     reasons = receipt.finish_reasons or ()
-    if receipt.outcome == "ok" or receipt.operation == names.EMBEDDINGS:
+    if receipt.operation == names.EMBEDDINGS:
+        return ()
+    is_refused = attempt.status is not None and attempt.status >= 300
+    if receipt.outcome == "ok" or is_refused or receipt.response_status in _FINAL_STATUSES:
         return reasons
-    if attempt.status is None or not 200 <= attempt.status < 300:
-        return reasons
-    return tuple([reason or names.FINISH_ERROR for reason in reasons]) or (names.FINISH_ERROR,)
+    missing = (names.FINISH_ERROR,) * (_choices(receipt) - len(reasons))
+    return (*[reason or names.FINISH_ERROR for reason in reasons], *missing)
 
 
 def dropped_tags(receipt: Receipt) -> Pairs:
     """Yield the attributes of the event that tells which tags were dropped, and why."""
     yield names.DROPPED_COUNT, len(receipt.violations)
     yield names.DROPPED_REASONS, tuple([reason for reason, _ in receipt.violations])
-    yield names.DROPPED_VALUES, tuple([value for _, value in receipt.violations])
+    yield names.DROPPED_SOURCES, tuple([source for _, source in receipt.violations])
+
+
+def _choices(receipt: Receipt) -> int:
+    asked = receipt.parameters.get("choice_count")
+    return asked if isinstance(asked, int) and 1 <= asked <= _MOST_CHOICES else 1
 
 
 def _method(method: str) -> Pairs:

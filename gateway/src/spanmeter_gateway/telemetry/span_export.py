@@ -7,25 +7,17 @@ their ids are fixed. A dead backend costs at most the queue's bytes and never bl
 
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-
 from spanmeter_gateway.bill import Bill
 from spanmeter_gateway.receipt import Receipt
 from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.otlp import Envelope, Value
-from spanmeter_gateway.telemetry.otlp_transport import (
-    Answer,
-    GrpcTransport,
-    HttpTransport,
-    Request,
-    Transport,
-)
+from spanmeter_gateway.telemetry.otlp_settings import read_settings
+from spanmeter_gateway.telemetry.otlp_transport import Answer, Request, Transport, open_transport
 from spanmeter_gateway.telemetry.spans import SpanEncoder, Spans
 
 QUEUE_BYTES = 32 * 1024 * 1024
@@ -80,6 +72,7 @@ class SpanExport:
         self._condition = threading.Condition()
         self._parcels: deque[_Parcel] = deque()
         self._queued_bytes = 0
+        self._queued_spans = 0
         self._settled: list[str] = []
         self._counts = {"sent": 0, "dropped": 0, "failed": 0}
         self._is_closing = False
@@ -98,10 +91,11 @@ class SpanExport:
             if not parcel.requests:
                 self._settled.append(segment)
             elif self._is_closing or self._queued_bytes + parcel.size > self._queue_bytes:
-                self._counts["dropped"] += sum(request.spans for request in parcel.requests)
+                self._counts["dropped"] += sum(request.amount for request in parcel.requests)
                 self._settled.append(segment)
             else:
                 self._queued_bytes += parcel.size
+                self._queued_spans += sum(request.amount for request in parcel.requests)
                 self._parcels.append(parcel)
                 self._condition.notify()
 
@@ -115,6 +109,16 @@ class SpanExport:
         """Return the spans `sent`, `dropped` (the queue was full) and `failed`, since the start."""
         with self._condition:
             return dict(self._counts)
+
+    def queue(self) -> tuple[int, int]:
+        """Return how many encoded bytes wait, and how many may."""
+        with self._condition:
+            return self._queued_bytes, self._queue_bytes
+
+    def held(self) -> int:
+        """Return how many spans were sent or wait for it, since the start."""
+        with self._condition:
+            return self._counts["sent"] + self._queued_spans
 
     def close(self, timeout_s: float) -> None:
         """Send what is queued for at most `timeout_s`, then stop; the rest stays unsettled."""
@@ -171,57 +175,27 @@ class SpanExport:
     def _take_off(self, parcel: _Parcel, result: str) -> None:
         request = parcel.requests.popleft()
         with self._condition:
-            self._counts[result] += request.spans
+            self._counts[result] += request.amount
+            self._queued_spans -= request.amount
 
 
 def span_export_from_env(
     environ: Mapping[str, str],
+    resource: Mapping[str, Value],
     *,
-    url_scheme: str = "http",
-    instance_id: str = "",
+    encoder: SpanEncoder | None = None,
     patience: Patience = PATIENCE,
 ) -> SpanExport | None:
     """Open the export that the standard variables ask for; `None` when they name no endpoint.
 
-    `environ` must be the process's own (`os.environ`): the SDK's exporters read theirs from there
-    (OpenTelemetry specification, "OpenTelemetry Protocol Exporter"). Raises `ValueError` on a
-    protocol other than `grpc` and `http/protobuf`, the default.
+    `environ` must be the process's own (`os.environ`): the SDK's exporters read headers from there.
+    Raises `ConfigError` on a variable that is wrong.
     """
-    endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    is_off = (
-        environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-        or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
-    )
-    if is_off or not any(environ.get(name, "").strip() for name in endpoints):
+    settings = read_settings(environ, "traces")
+    if settings is None:
         return None
     envelope = Envelope(
-        resource_attributes(instance_id),
-        names.SCOPE,
-        version=version(names.SERVICE),
-        schema_url=names.SCHEMA_URL,
+        resource, names.SCOPE, version=version(names.SERVICE), schema_url=names.SCHEMA_URL
     )
-    encoder = SpanEncoder(url_scheme=url_scheme)
-    return SpanExport(_transport(environ), encoder, envelope, patience=patience)
-
-
-def resource_attributes(instance_id: str = "") -> dict[str, Value]:
-    """Describe this process; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` come first."""
-    ours = Resource(
-        {
-            names.SERVICE_NAME: names.SERVICE,
-            names.SERVICE_VERSION: version(names.SERVICE),
-            names.SERVICE_INSTANCE: instance_id or str(uuid.uuid4()),
-        }
-    )
-    merged = ours.merge(OTELResourceDetector().detect())
-    return {key: str(value) for key, value in merged.attributes.items()}
-
-
-def _transport(environ: Mapping[str, str]) -> Transport:
-    variables = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    protocol = next((environ[name] for name in variables if environ.get(name)), "http/protobuf")
-    if protocol == "http/protobuf":
-        return HttpTransport()
-    if protocol == "grpc":
-        return GrpcTransport()
-    raise ValueError(f"OTLP protocol {protocol!r} is not supported: use grpc or http/protobuf")
+    encode_with = encoder or SpanEncoder()
+    return SpanExport(open_transport(settings), encode_with, envelope, patience=patience)

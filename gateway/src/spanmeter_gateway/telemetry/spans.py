@@ -10,12 +10,13 @@ import struct
 from operator import attrgetter
 from typing import NamedTuple
 
+from spanmeter.usage import Usage
 from spanmeter_gateway.bill import Bill
 from spanmeter_gateway.receipt import Attempt, Receipt
 from spanmeter_gateway.telemetry import names, otlp
 from spanmeter_gateway.telemetry import span_attributes as attributes
 from spanmeter_gateway.telemetry.bounded import Bounded
-from spanmeter_gateway.telemetry.failures import attempt_error, call_error, is_server_fault
+from spanmeter_gateway.telemetry.failures import attempt_error, call_error, has_server_failed
 from spanmeter_gateway.telemetry.otlp import Changing
 
 # An entry is about 1 KB. What does not repeat within so many (a tag that names one user) is
@@ -33,15 +34,19 @@ _STATUS_ERROR = otlp.piece(15, b"\x18\x02")
 _START = 7 << 3 | 1
 _END = 8 << 3 | 1
 _pack_times = struct.Struct("<BQBQ").pack
-# Span.flags: sampled, and whether the parent is known to be in another process.
-_LOCAL_PARENT = otlp.fixed32(16, 0x001 | 0x100)
-_REMOTE_PARENT = otlp.fixed32(16, 0x001 | 0x100 | 0x200)
+# Span.flags: the W3C flags (sampled, and whether the trace id is known to be random), and whether
+# the parent is known to be in another process.
+_LOCAL_PARENT = tuple(otlp.fixed32(16, 0x101 | random) for random in (0, 0x2))
+_REMOTE_PARENT = tuple(otlp.fixed32(16, 0x301 | random) for random in (0, 0x2))
 
 _RESPONSE_ID = Changing(names.RESPONSE_ID)
 _FIRST_CHUNK = Changing(names.TIME_TO_FIRST_CHUNK)
 _COST_AMOUNT = Changing(names.COST_AMOUNT)
+_USAGE_COST = Changing(names.USAGE_COST)
+_CACHE_CREATION = Changing(names.CACHE_CREATION_TOKENS)
 _RETRY_COUNT = Changing(names.RETRY_COUNT)
 _USAGE = tuple(Changing(name) for name in names.USAGE.values())
+_INPUT_ALONE = _USAGE[:1]
 _TOO_MANY = 1 << 63  # Beyond an OTLP integer; such a count is nonsense, and is left out.
 _read_usage = attrgetter(*names.USAGE)
 
@@ -59,12 +64,23 @@ NO_SPANS = Spans(b"", 0)
 class SpanEncoder:
     """Encode receipts as spans; `url_scheme` is how callers reach this gateway.
 
+    With another `semconv` than `latest` a span also has the cache tokens under the name of v1.41,
+    with `cost_alias` the cost under the name that other products' dashboards read.
+
     Whatever repeats from call to call is encoded once and remembered by the values it was made
     of: a block is the name, kind and attributes that depend on the values in its key.
     """
 
-    def __init__(self, *, url_scheme: str = "http") -> None:
+    def __init__(
+        self,
+        *,
+        url_scheme: str = "http",
+        semconv: names.Semconv = "latest",
+        cost_alias: bool = False,
+    ) -> None:
         self._url_scheme = url_scheme
+        self._has_old_names = semconv != "latest"
+        self._has_cost_alias = cost_alias
         self._blocks: Bounded[tuple[object, ...], bytes] = Bounded(_REMEMBERED_BLOCKS)
 
     def encode(self, receipt: Receipt, bill: Bill) -> Spans:
@@ -108,14 +124,14 @@ class SpanEncoder:
             block = self._keep(key, otlp.piece(_NAME, name.encode()) + _KIND_SERVER, pairs)
         content = (
             _context(receipt, trace.span_id, trace.parent_id)
-            + (_REMOTE_PARENT if trace.parent_id else _LOCAL_PARENT)
+            + (_REMOTE_PARENT if trace.parent_id else _LOCAL_PARENT)[trace.random]
             + _times(receipt.started_at_ns, receipt.duration_ns)
             + block
             + attribution
         )
         if receipt.violations:
             content += _dropped_event(receipt)
-        if is_server_fault(receipt):
+        if has_server_failed(receipt):
             content += _STATUS_ERROR
         return otlp.piece(_SPANS_OF_SCOPE, content)
 
@@ -146,16 +162,17 @@ class SpanEncoder:
             block = self._keep(key, otlp.piece(_NAME, name.encode()), pairs)
         if receipt.parameters:
             block += self._parameters(receipt, attempt)
-        if receipt.stream and attempt.first_chunk_ns is not None:
+        is_streamed = receipt.stream and receipt.operation != names.EMBEDDINGS
+        if is_streamed and attempt.first_chunk_ns is not None:
             block += _FIRST_CHUNK.double(attempt.first_chunk_ns / names.NANOS)
         if attempt.retries:
             block += _RETRY_COUNT.integer(attempt.retries)
         return block
 
     def _parameters(self, receipt: Receipt, attempt: Attempt) -> bytes:
-        is_openai = attempt.provider in names.OPENAI_PROVIDERS
+        is_openai = attributes.speaks_openai(receipt, attempt)
         # The text tells 1, 1.0 and True apart, which are equal as keys and differ as attributes.
-        key = ("parameters", is_openai, str(receipt.parameters))
+        key = ("parameters", is_openai, receipt.operation, str(receipt.parameters))
         block = self._blocks.get(key)
         if block is None:
             block = self._keep(key, b"", attributes.parameters(receipt, is_openai=is_openai))
@@ -163,10 +180,11 @@ class SpanEncoder:
 
     def _answer(self, receipt: Receipt, attempt: Attempt, bill: Bill) -> bytes:
         finish_reasons = attributes.finish_reasons_of(receipt, attempt)
-        is_openai = attempt.provider in names.OPENAI_PROVIDERS
+        is_openai = attributes.speaks_openai(receipt, attempt)
         key = (
-            "answer", receipt.response_model, finish_reasons, is_openai, receipt.service_tier,
-            receipt.system_fingerprint, bill.cost_nanos is None, bill.source, bill.price_version,
+            "answer", receipt.operation, receipt.response_model, finish_reasons, is_openai,
+            receipt.service_tier, receipt.system_fingerprint, bill.cost_nanos is None, bill.source,
+            bill.price_version,
         )  # fmt: skip
         block = self._blocks.get(key)
         if block is None:
@@ -175,16 +193,29 @@ class SpanEncoder:
             )
             block = self._keep(key, b"", pairs)
         parts = [block]
-        if receipt.response_id is not None:
+        if receipt.response_id is not None and receipt.operation != names.EMBEDDINGS:
             parts.append(_RESPONSE_ID.text(receipt.response_id))
         if receipt.usage is not None:
-            for attribute, tokens in zip(_USAGE, _read_usage(receipt.usage), strict=True):
-                if tokens is not None and -_TOO_MANY < tokens < _TOO_MANY:
-                    parts.append(attribute.integer(tokens))
+            parts += self._usage(receipt.usage, is_embeddings=receipt.operation == names.EMBEDDINGS)
         if bill.cost_nanos is not None:
-            nanos = sum([amount for _, amount in bill.cost_nanos])
-            parts.append(_COST_AMOUNT.double(nanos / names.NANOS))
+            usd = sum([amount for _, amount in bill.cost_nanos]) / names.NANOS
+            parts.append(_COST_AMOUNT.double(usd))
+            if self._has_cost_alias:
+                parts.append(_USAGE_COST.double(usd))
         return b"".join(parts)
+
+    def _usage(self, usage: Usage, *, is_embeddings: bool) -> list[bytes]:
+        """Encode the token counts; embeddings have input alone (GENAI client-embeddings.md)."""
+        attributes_of_usage = _INPUT_ALONE if is_embeddings else _USAGE
+        parts = [
+            attribute.integer(tokens)
+            for attribute, tokens in zip(attributes_of_usage, _read_usage(usage), strict=False)
+            if tokens is not None and -_TOO_MANY < tokens < _TOO_MANY
+        ]
+        written = usage.cache_write_tokens
+        if self._has_old_names and not is_embeddings and written is not None:
+            parts += [_CACHE_CREATION.integer(written)] if otlp.fits(written) else []
+        return parts
 
     def _keep(self, key: tuple[object, ...], head: bytes, pairs: attributes.Pairs) -> bytes:
         return self._blocks.keep(key, head + otlp.attributes(otlp.SPAN_ATTRIBUTE, pairs))
@@ -193,7 +224,7 @@ class SpanEncoder:
 def _client(receipt: Receipt, attempt: Attempt, block: bytes, *, failed: bool) -> bytes:
     content = (
         _context(receipt, attempt.span_id, receipt.trace.span_id)
-        + _LOCAL_PARENT
+        + _LOCAL_PARENT[receipt.trace.random]
         + _KIND_CLIENT
         + _times(attempt.started_at_ns, attempt.duration_ns)
         + block

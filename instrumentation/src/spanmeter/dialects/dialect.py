@@ -19,8 +19,9 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     `parameters` maps the short names of `gen_ai.request.*` (`max_tokens`, `temperature`, `top_p`,
     `top_k`, `frequency_penalty`, `presence_penalty`, `seed`, `choice_count`, `reasoning_level`,
-    `service_tier`, `output_type`, `encoding_format`, `dimension_count`, `previous_response_id`) to
-    numbers or short strings; only what was sent and has the right type.
+    `service_tier`, `output_type`, `encoding_format`, `dimension_count`, `previous_response_id`,
+    `conversation_id`, `prompt_name`, `prompt_version`) to numbers or short strings; only what was
+    sent and has the right type.
     """
 
     model: str | None

@@ -47,8 +47,18 @@ def text(value: Any) -> str | None:
 
 
 def word(value: Any) -> str | None:
-    """Return a short string such as a level or a tier, cut to 64 characters."""
-    return value[:64] if isinstance(value, str) and value else None
+    """Return a short string such as a level or a tier, cut to 64 characters.
+
+    Anything but ASCII without blanks says nothing: some put prose there, which may quote a prompt.
+    """
+    return identifier(value[:64]) if isinstance(value, str) else None
+
+
+def identifier(value: Any) -> str | None:
+    """Return an id that a caller wrote: ASCII without blanks, and as long as ids are."""
+    if not isinstance(value, str) or not 0 < len(value) <= 256 or " " in value:
+        return None
+    return value if value.isascii() and value.isprintable() else None
 
 
 def count(value: Any) -> int | None:
@@ -83,8 +93,10 @@ def usd(value: Any) -> str | None:
 
 
 def reason(value: Any) -> str | None:
-    """Return a finish reason as text; Vertex may send enums as integers."""
-    return str(value) if type(value) is int and integer(value) is not None else word(value)
+    """Return a finish reason as text; Vertex may send enums as integers. Prose is `other`."""
+    if type(value) is int and integer(value) is not None:
+        return str(value)
+    return word(value) or ("other" if isinstance(value, str) and value else None)
 
 
 def total(*counts: int | None) -> int | None:

@@ -12,7 +12,15 @@ import msgspec
 from spanmeter.dialects import sse
 from spanmeter.dialects.answer import opener
 from spanmeter.dialects.dialect import Dialect, ResponseFacts
-from spanmeter.dialects.json_values import Scalar, decode, integer, number, text, word
+from spanmeter.dialects.json_values import (
+    Scalar,
+    decode,
+    identifier,
+    integer,
+    number,
+    text,
+    word,
+)
 from spanmeter.dialects.openai_usage import (
     AnyCounts,
     Counts,
@@ -35,6 +43,8 @@ class ResponsesRequest(Request, gc=False):
     service_tier: Any = None
     text: Any = None
     previous_response_id: Any = None
+    conversation: Any = None
+    prompt: Any = None
 
 
 PARAMETERS = ParameterTable(
@@ -44,7 +54,11 @@ PARAMETERS = ParameterTable(
     ("reasoning_level", "reasoning", member("effort", word)),
     ("service_tier", "service_tier", word),
     ("output_type", "text", member("format", member("type", output_type))),
-    ("previous_response_id", "previous_response_id", word),
+    ("previous_response_id", "previous_response_id", identifier),
+    ("conversation_id", "conversation", identifier),
+    ("conversation_id", "conversation", member("id", identifier)),
+    ("prompt_name", "prompt", member("id", identifier)),
+    ("prompt_version", "prompt", member("version", word)),
 )
 
 
