@@ -1,5 +1,6 @@
 """The compiled relay: used when it was made of these sources, and by the processes that serve."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -48,6 +49,29 @@ def test_every_module_to_compile_is_there() -> None:
     missing = [name for name in compiled.MODULES if not (roots[name.split("/")[0]] / name).exists()]
 
     assert missing == []
+
+
+def test_no_function_to_compile_gives_two_kinds_of_error_one_name() -> None:
+    """mypyc gives a name one type: a second `except ... as error` may raise `TypeError`."""
+    roots = {source.name: source.parent for source in compiled.SOURCES}
+    trees = [ast.parse((roots[name.split("/")[0]] / name).read_text()) for name in compiled.MODULES]
+    functions = [
+        node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    assert [each.name for each in functions if has_twice(caught_names(each))] == []
+
+
+def caught_names(function: ast.AST) -> list[str]:
+    handlers = [node for node in ast.walk(function) if isinstance(node, ast.ExceptHandler)]
+    return [handler.name for handler in handlers if handler.name]
+
+
+def has_twice(names: list[str]) -> bool:
+    return len(names) > len(set(names))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -177,8 +177,8 @@ class Call:
             account.relay_ns = time.monotonic_ns() - began_ns
         except GatewayError as error:
             self._refuse(error, is_read=True)
-        except Exception as error:  # noqa: BLE001 - our fault must end in an answer and a receipt
-            log.error("a call could not be decided: %s", type(error).__name__)
+        except Exception as fault:  # noqa: BLE001 - our fault must end in an answer and a receipt
+            log.error("a call could not be decided: %s", type(fault).__name__)
             self._refuse(GatewayError("the gateway failed on this call"), is_read=True)
 
     def caller_left(self) -> None:

@@ -59,8 +59,8 @@ class Meter:
             return piece if self._filter is None else self._filter.feed(piece)
         except Undecodable as error:
             self._give_up(str(error))
-        except Exception as error:  # noqa: BLE001 - metering never breaks a call
-            log.error("an answer could not be read: %s", type(error).__name__)
+        except Exception as fault:  # noqa: BLE001 - metering never breaks a call
+            log.error("an answer could not be read: %s", type(fault).__name__)
             self._give_up("unreadable")
         held, self._filter = self.rest(), None
         return held + piece

@@ -7,9 +7,10 @@ either, but no usage.
 """
 
 import re
-from typing import Any
 
 import msgspec
+
+from spanmeter.dialects.shapes.openai_chat import UsageChunk
 
 _MAX_HELD_BYTES = 65_536
 """An unfinished event longer than this is no usage chunk (those stay under 2 KB): pass it on."""
@@ -21,13 +22,7 @@ _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 _NO_CHOICES = re.compile(rb'"choices"[ \t]*:[ \t]*\[[ \t]*\]')
 
 
-class _Chunk(msgspec.Struct):
-    choices: list[Any]
-    usage: dict[str, Any]
-    error: Any = None
-
-
-_CHUNK = msgspec.json.Decoder(_Chunk)
+_CHUNK = msgspec.json.Decoder(UsageChunk)
 
 
 class UsageChunkFilter:

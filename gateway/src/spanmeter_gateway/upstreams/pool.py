@@ -57,8 +57,8 @@ class Pool:
         )
         try:
             transport, connection = await asyncio.wait_for(opening, self._connect_s)
-        except TimeoutError as error:
-            raise ConnectFailed("connect_timeout") from error
+        except TimeoutError as late:
+            raise ConnectFailed("connect_timeout") from late
         except OSError as error:
             raise ConnectFailed(_slug(error)) from error
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)

@@ -13,7 +13,6 @@ from spanmeter.dialects import sse
 from spanmeter.dialects.answer import opener
 from spanmeter.dialects.dialect import Dialect, ResponseFacts
 from spanmeter.dialects.json_values import (
-    Scalar,
     count,
     counts,
     decode,
@@ -24,21 +23,9 @@ from spanmeter.dialects.json_values import (
     word,
 )
 from spanmeter.dialects.provider_error import ANTHROPIC_KEYS, code_in_answer
-from spanmeter.dialects.request import ParameterTable, Request, describer, member, output_type
+from spanmeter.dialects.request import ParameterTable, describer, member, output_type
+from spanmeter.dialects.shapes.anthropic_messages import Answer, Message, MessagesRequest
 from spanmeter.usage import Usage
-
-
-class MessagesRequest(Request, gc=False):
-    """The parameters of the API."""
-
-    max_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
-    top_k: Any = None
-    service_tier: Any = None
-    output_config: Any = None
-    output_format: Any = None
-
 
 PARAMETERS = ParameterTable(
     ("max_tokens", "max_tokens", integer),
@@ -50,24 +37,6 @@ PARAMETERS = ParameterTable(
     ("output_type", "output_format", member("type", output_type)),
     ("output_type", "output_config", member("format", member("type", output_type))),
 )
-
-
-class Message(msgspec.Struct, gc=False):
-    """A message, the inner one of `message_start`, or the `delta` of `message_delta`."""
-
-    id: Any = None
-    model: Any = None
-    stop_reason: Any = None
-    usage: Any = None
-
-
-class Answer(Message, gc=False):
-    """A whole answer, or an event of the stream; the content is skipped."""
-
-    type: Any = None
-    message: Message | Scalar | list[Any] = None
-    delta: Message | Scalar | list[Any] = None
-    error: Any = None
 
 
 _DECODER = msgspec.json.Decoder(Answer)

@@ -25,33 +25,14 @@ from spanmeter.dialects.json_values import (
     word,
 )
 from spanmeter.dialects.openai_usage import (
-    AnyCounts,
-    Counts,
     reported_cost_usd,
     upstream_cost_usd,
     usage_of,
 )
 from spanmeter.dialects.provider_error import OPENAI_KEYS, code_in, code_in_answer
-from spanmeter.dialects.request import ParameterTable, Request, describer, member, output_type
-
-
-class ChatRequest(Request, gc=False):
-    """The parameters of both APIs."""
-
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
-    top_k: Any = None
-    frequency_penalty: Any = None
-    presence_penalty: Any = None
-    seed: Any = None
-    n: Any = None
-    reasoning: Any = None
-    reasoning_effort: Any = None
-    service_tier: Any = None
-    response_format: Any = None
-
+from spanmeter.dialects.request import ParameterTable, describer, member, output_type
+from spanmeter.dialects.shapes.openai_chat import Answer, ChatRequest, Choice, Groq
+from spanmeter.dialects.shapes.openai_usage import Counts
 
 PARAMETERS = ParameterTable(
     ("max_tokens", "max_tokens", integer),
@@ -68,38 +49,6 @@ PARAMETERS = ParameterTable(
     ("service_tier", "service_tier", word),
     ("output_type", "response_format", member("type", output_type)),
 )
-
-
-class Choice(msgspec.Struct, gc=False):
-    """One choice, or what a chunk says of it; the text is skipped."""
-
-    index: Any = None
-    finish_reason: Any = None
-    error: Any = None
-    usage: AnyCounts = None
-
-
-class Groq(msgspec.Struct, gc=False):
-    """Groq's own part of a chunk; its error is prose."""
-
-    error: Any = None
-    usage: AnyCounts = None
-
-
-class Answer(msgspec.Struct, gc=False):
-    """A whole answer or one chunk of a stream; members of a wrong type are kept and say nothing."""
-
-    id: Any = None
-    model: Any = None
-    choices: list[Choice | Scalar | list[Any]] | dict[str, Any] | Scalar = None
-    usage: AnyCounts = None
-    x_groq: Groq | Scalar | list[Any] = None
-    service_tier: Any = None
-    system_fingerprint: Any = None
-    error: Any = None
-    object: Any = None
-    code: Any = None
-    type: Any = None
 
 
 _DECODER = msgspec.json.Decoder(Answer)

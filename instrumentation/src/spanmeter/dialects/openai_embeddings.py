@@ -1,7 +1,5 @@
 """OpenAI embeddings: https://platform.openai.com/docs/api-reference/embeddings/create."""
 
-from typing import Any
-
 import msgspec
 
 from spanmeter.dialects.answer import opener
@@ -9,16 +7,8 @@ from spanmeter.dialects.dialect import Dialect, ResponseFacts
 from spanmeter.dialects.json_values import integer, word
 from spanmeter.dialects.openai_chat import OpenAIReading
 from spanmeter.dialects.provider_error import OPENAI_KEYS
-from spanmeter.dialects.request import ParameterTable, Request, describer
-
-
-class EmbeddingsRequest(Request, gc=False):
-    """The parameters of the API."""
-
-    encoding_format: Any = None
-    dimensions: Any = None
-    service_tier: Any = None
-
+from spanmeter.dialects.request import ParameterTable, describer
+from spanmeter.dialects.shapes.openai_embeddings import EmbeddingsRequest
 
 PARAMETERS = ParameterTable(
     ("encoding_format", "encoding_format", word),

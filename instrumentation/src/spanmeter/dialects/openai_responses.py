@@ -13,7 +13,6 @@ from spanmeter.dialects import sse
 from spanmeter.dialects.answer import opener
 from spanmeter.dialects.dialect import Dialect, ResponseFacts
 from spanmeter.dialects.json_values import (
-    Scalar,
     decode,
     identifier,
     integer,
@@ -22,30 +21,20 @@ from spanmeter.dialects.json_values import (
     word,
 )
 from spanmeter.dialects.openai_usage import (
-    AnyCounts,
-    Counts,
     reported_cost_usd,
     upstream_cost_usd,
     usage_of,
 )
 from spanmeter.dialects.provider_error import OPENAI_KEYS, code_in_answer
-from spanmeter.dialects.request import ParameterTable, Request, describer, member, output_type
+from spanmeter.dialects.request import ParameterTable, describer, member, output_type
+from spanmeter.dialects.shapes.openai_responses import (
+    Event,
+    IncompleteDetails,
+    Response,
+    ResponsesRequest,
+)
+from spanmeter.dialects.shapes.openai_usage import Counts
 from spanmeter.usage import Usage
-
-
-class ResponsesRequest(Request, gc=False):
-    """The parameters of the API."""
-
-    max_output_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
-    reasoning: Any = None
-    service_tier: Any = None
-    text: Any = None
-    previous_response_id: Any = None
-    conversation: Any = None
-    prompt: Any = None
-
 
 PARAMETERS = ParameterTable(
     ("max_tokens", "max_output_tokens", integer),
@@ -60,36 +49,6 @@ PARAMETERS = ParameterTable(
     ("prompt_name", "prompt", member("id", identifier)),
     ("prompt_version", "prompt", member("version", word)),
 )
-
-
-class IncompleteDetails(msgspec.Struct, gc=False):
-    """Why a response is `incomplete`."""
-
-    reason: Any = None
-
-
-class Response(msgspec.Struct, gc=False):
-    """The response object; the output is skipped."""
-
-    id: Any = None
-    model: Any = None
-    status: Any = None
-    incomplete_details: IncompleteDetails | Scalar | list[Any] = None
-    usage: AnyCounts = None
-    service_tier: Any = None
-    error: Any = None
-    object: Any = None
-    code: Any = None
-    type: Any = None
-
-
-class Event(msgspec.Struct, gc=False):
-    """An event of the stream; an `error` event is flat."""
-
-    type: Any = None
-    response: Response | Scalar | list[Any] = None
-    error: Any = None
-    code: Any = None
 
 
 _RESPONSE = msgspec.json.Decoder(Response)

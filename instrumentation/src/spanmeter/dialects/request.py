@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from spanmeter.dialects.dialect import Describe, RequestFacts
 from spanmeter.dialects.json_values import decode
+from spanmeter.dialects.shapes.request import Request
 from spanmeter.errors import UnreadableBody
 
 Take = Callable[[Any], Any]
@@ -22,15 +23,6 @@ Take = Callable[[Any], Any]
 _BOM = b"\xef\xbb\xbf"
 _PATH_MODEL = re.compile(r"/(?:deployments|engines)/+([^/?]+)")
 """Azure names the deployment in the path; so did OpenAI's first API (`/v1/engines/davinci/...`)."""
-
-
-class Request(msgspec.Struct, gc=False):
-    """The members that every JSON dialect has, or may have."""
-
-    model: Any = None
-    stream: Any = None
-    stream_options: Any = UNSET
-    tags: Any = UNSET
 
 
 class ParameterTable:
