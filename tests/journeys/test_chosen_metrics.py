@@ -16,13 +16,14 @@ CHOSEN = (
     "gen_ai_client_operation_time_to_first_chunk_seconds_count",
     "http_server_request_duration_seconds_count",
 )
+METRICS = {"operation_cost": True, "time_per_output_chunk": True}
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture(scope="module")
 def gateway(provider: ReplayProvider) -> Iterator[GatewayProcess]:
     here = {"base_url": provider.base_url}
-    settings = {"prices": PRICES, "semconv": "both", "metrics": {"operation_cost": True}}
+    settings = {"prices": PRICES, "semconv": "both", "metrics": METRICS}
     with GatewayProcess(
         upstreams={"openai": here, "anthropic": here}, settings=settings
     ) as running:
@@ -50,3 +51,18 @@ def test_the_chosen_metrics_are_printed_and_lead_to_the_trace(gateway: GatewayPr
     assert [one["labels"]["trace_id"] for row in exemplars for one in row["exemplars"]] == [
         TRACE_ID
     ]
+
+
+def test_the_times_between_chunks_are_counted_for_a_stream(gateway: GatewayProcess) -> None:
+    headers = [("x-feature", "dripping"), ("x-script", "drip 0.03")]
+    name = "gen_ai_client_inference_time_per_output_chunk_seconds"
+    with RawClient(gateway.url) as client:
+        answer = client.call(STREAMED.target, STREAMED.body, headers=headers)
+
+    seen = gateway.wait_metrics(
+        lambda now: now.total(f"{name}_count", spanmeter_feature="dripping") > 0
+    )
+
+    chunks = answer.body.count(b"data: ")
+    assert 2 <= seen.total(f"{name}_count", spanmeter_feature="dripping") <= chunks
+    assert seen.total(f"{name}_sum", spanmeter_feature="dripping") > 0.03

@@ -41,6 +41,7 @@ MODULES = (
     "spanmeter_gateway/relay/answer.py",
     "spanmeter_gateway/relay/body_edit.py",
     "spanmeter_gateway/relay/call.py",
+    "spanmeter_gateway/relay/chunk_times.py",
     "spanmeter_gateway/relay/decoding.py",
     "spanmeter_gateway/relay/exchange.py",
     "spanmeter_gateway/relay/head.py",

@@ -45,6 +45,8 @@ class MetricSwitches:
 
     operation_cost: bool = False
     """The histogram of what a call costs."""
+    time_per_output_chunk: bool = False
+    """The histogram of the times between a stream's chunks."""
 
 
 @dataclass(frozen=True, slots=True)

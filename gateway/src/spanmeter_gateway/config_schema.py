@@ -149,6 +149,7 @@ class MetricsShape(_Shape):
     """Metrics that are off unless they are asked for."""
 
     operation_cost: bool | None = None
+    time_per_output_chunk: bool | None = None
 
 
 class PinnedShape(_Shape):

@@ -14,6 +14,13 @@ from spanmeter.usage import Usage
 
 FORMAT = 1
 
+CHUNK_SECONDS = (
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+    163.84, 327.68,
+)  # fmt: skip
+"""Upper bounds of the buckets of `Attempt.chunk_times`: those of the GenAI conventions' durations,
+as the books' histograms have them."""
+
 Outcome = Literal[
     "ok", "caller_error", "policy_denied", "provider_error", "gateway_error", "cancelled"
 ]
@@ -40,6 +47,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_chunk_ns: int | None = None
     """From issuing the request to the first body byte; streamed answers only."""
     retries: int = 0
+    chunk_times: tuple[int, ...] = ()
+    """Streamed answers, where `metrics.time_per_output_chunk` is on: the sum in nanoseconds of the
+    times between chunks, then how many there are in each bucket of `CHUNK_SECONDS` and beyond."""
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import signal
@@ -59,12 +60,16 @@ class Running:
         )
 
     def get(self, path: str, **headers: str) -> tuple[HTTPResponse, str]:
+        answer, body = self.get_bytes(path, headers)
+        return answer, body.decode()
+
+    def get_bytes(self, path: str, headers: dict[str, str]) -> tuple[HTTPResponse, bytes]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
-        text = answer.read().decode()
+        body = answer.read()
         connection.close()
-        return answer, text
+        return answer, body
 
     def entered(self) -> float:
         """Read the number of receipts from `/metrics`."""
@@ -108,6 +113,16 @@ def test_the_accept_header_chooses_the_format(running: Running) -> None:
     assert plain.getheader("content-type").startswith("text/plain")
     assert open_metrics.getheader("content-type").startswith("application/openmetrics-text")
     assert text.endswith("# EOF\n")
+
+
+def test_a_page_is_compressed_for_those_who_ask(running: Running) -> None:
+    running.get("/metrics")  # what is new is at 0 once
+    _, plain = running.get("/metrics?peek=true")
+    answer, body = running.get_bytes("/metrics?peek=true", {"Accept-Encoding": "gzip"})
+
+    assert answer.getheader("content-encoding") == "gzip"
+    assert gzip.decompress(body).decode().splitlines()[0] == plain.splitlines()[0]
+    assert len(body) < len(plain) / 2
 
 
 def test_the_books_say_that_they_are_up(running: Running) -> None:

@@ -12,6 +12,7 @@ from tests.gateway.telemetry.samples import BILL, a_denial, a_receipt, an_attemp
 
 from spanmeter.usage import Usage
 from spanmeter_gateway.bill import Bill, ClassAmount
+from spanmeter_gateway.receipt import CHUNK_SECONDS
 from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.exposition import render
 from spanmeter_gateway.telemetry.metric import MetricSettings
@@ -24,6 +25,7 @@ ALL_USAGE = Usage(
 OPENMETRICS = "application/openmetrics-text; version=1.0.0, text/plain;q=0.5"
 
 
+CHUNK_TIMES = (3_000_000, 2, *[0] * len(CHUNK_SECONDS))
 EVERYTHING = MetricSettings(
     semconv="both", switches=frozenset(filter(None, [metric.switch for metric in names.METRICS]))
 )
@@ -37,7 +39,11 @@ def _busy_registry(settings: MetricSettings = EVERYTHING) -> Registry:
         a_denial(violations=(("malformed", "x"),)),
         a_receipt(kind="passthrough"),
         a_receipt(operation="embeddings", unmetered="not_reported"),
-        a_receipt(stream=True, usage=ALL_USAGE, attempts=(an_attempt(first_chunk_ns=5_000_000),)),
+        a_receipt(
+            stream=True,
+            usage=ALL_USAGE,
+            attempts=(an_attempt(first_chunk_ns=5_000_000, chunk_times=CHUNK_TIMES),),
+        ),
     ]
     for receipt in receipts:
         registry.enter(receipt, BILL)

@@ -4,8 +4,9 @@ from tests.gateway.telemetry.series import counted
 
 from spanmeter.usage import Usage
 from spanmeter_gateway.bill import Bill, ClassAmount
-from spanmeter_gateway.receipt import Receipt
+from spanmeter_gateway.receipt import CHUNK_SECONDS, Receipt
 from spanmeter_gateway.telemetry import names
+from spanmeter_gateway.telemetry.cells import Reader
 from spanmeter_gateway.telemetry.exposition import render
 from spanmeter_gateway.telemetry.metric import MetricSettings, Semconv
 from spanmeter_gateway.telemetry.registry import Registry
@@ -43,6 +44,39 @@ def test_a_streamed_inference_is_printed_by_the_generation_that_is_set(
     having_series = {family.metric.name for family in registry.collect() if family.points}
 
     assert {name for name in having_series if name.startswith("gen_ai.")} == printed
+
+
+def test_the_times_between_chunks_are_added_as_the_relay_counted_them() -> None:
+    chunk_times = (3_000_000, 2, *[0] * (len(CHUNK_SECONDS) - 1), 1)
+    stream = a_receipt(stream=True, attempts=(an_attempt(chunk_times=chunk_times),))
+    wanted = MetricSettings(switches=frozenset({"metrics.time_per_output_chunk"}))
+
+    registry = _registry(stream, stream, settings=wanted)
+
+    assert _chunk_times(registry) == [[2 * number for number in chunk_times]]
+    assert _chunk_times(_registry(stream, settings=MetricSettings())) == []
+
+
+def test_the_times_between_chunks_of_a_relay_with_other_buckets_are_left_out() -> None:
+    stream = a_receipt(stream=True, attempts=(an_attempt(chunk_times=(5, 1, 0)),))
+    wanted = MetricSettings(switches=frozenset({"metrics.time_per_output_chunk"}))
+
+    [numbers] = _chunk_times(_registry(stream, settings=wanted))
+
+    assert sum(numbers) == 0
+
+
+def test_a_receipt_has_the_buckets_that_are_printed() -> None:
+    assert names.TIME_PER_CHUNK.buckets == CHUNK_SECONDS
+
+
+def _chunk_times(registry: Registry) -> list[list[int]]:
+    return [
+        point.numbers
+        for family in registry.collect(Reader.NONE)
+        if family.metric is names.TIME_PER_CHUNK
+        for point in family.points
+    ]
 
 
 @pytest.mark.parametrize("semconv", ["latest", "v1_41", "both"])

@@ -4,11 +4,14 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Protocol
 
 from fastapi import FastAPI, Header, Request, Response
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 
 from spanmeter_gateway.telemetry.cells import Reader
 from spanmeter_gateway.telemetry.exposition import print_text
 from spanmeter_gateway.telemetry.registry import Registry
+
+_GZIP_BYTES = 1_000
 
 
 class Render(Protocol):
@@ -37,6 +40,8 @@ def render_with(registry: Registry, lock: AbstractContextManager[object]) -> Ren
 def create_app(render: Render) -> FastAPI:
     """Make the application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Prometheus asks for it: a page shrinks to a tenth, at the fastest level for little CPU.
+    app.add_middleware(GZipMiddleware, minimum_size=_GZIP_BYTES, compresslevel=1)
 
     @app.get("/metrics")
     def metrics(

@@ -5,6 +5,7 @@ import time
 from spanmeter.attribution import Attribution
 from spanmeter.dialects.dialect import Dialect, RequestFacts, ResponseFacts
 from spanmeter_gateway.receipt import Attempt, OpenCall, Receipt, Trace
+from spanmeter_gateway.relay.chunk_times import ChunkTimes
 from spanmeter_gateway.relay.outcome import Verdict
 from spanmeter_gateway.relay.trace import Ids
 from spanmeter_gateway.upstreams.upstream import Upstream
@@ -18,6 +19,7 @@ class OpenAttempt:
     """One try at one upstream, under way."""
 
     __slots__ = (
+        "chunk_times",
         "ended_ns",
         "error_type",
         "first_chunk_ns",
@@ -49,6 +51,7 @@ class OpenAttempt:
         self.error_type: str | None = None
         self.first_chunk_ns: int | None = None
         self.retries = 0
+        self.chunk_times: ChunkTimes | None = None
 
     def close(self, now_ns: int) -> Attempt:
         """Freeze the attempt as it stands."""
@@ -65,6 +68,7 @@ class OpenAttempt:
             error_type=self.error_type,
             first_chunk_ns=self.first_chunk_ns,
             retries=self.retries,
+            chunk_times=self.chunk_times.numbers() if self.chunk_times is not None else (),
         )
 
 

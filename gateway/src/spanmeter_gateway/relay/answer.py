@@ -14,7 +14,16 @@ from spanmeter_gateway.upstreams.connection import AnswerHead
 class Answer:
     """One answer that has begun."""
 
-    __slots__ = ("_account", "_facts", "_has_begun", "_head", "_meter", "framing", "status")
+    __slots__ = (
+        "_account",
+        "_chunk_times",
+        "_facts",
+        "_has_begun",
+        "_head",
+        "_meter",
+        "framing",
+        "status",
+    )
 
     def __init__(self, head: AnswerHead, account: Account, *, hides_usage: bool) -> None:
         self._account = account
@@ -22,8 +31,10 @@ class Answer:
         self._has_begun = False
         self._facts: ResponseFacts | None = None
         self.status = account.http_status = head.status
+        self._chunk_times = None
         if account.attempt is not None:
             account.attempt.status = head.status
+            self._chunk_times = account.attempt.chunk_times
         self._meter = _open_meter(head, account, hides_usage=hides_usage)
         self.framing = choose_framing(
             head,
@@ -40,6 +51,8 @@ class Answer:
         """Frame the pieces of one read for the caller, and read the copy."""
         if not self._has_begun:
             self._note_first_byte()
+        if self._chunk_times is not None:
+            self._chunk_times.note(time.monotonic_ns())
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._meter is not None:
             piece = self._meter.read(piece)

@@ -19,6 +19,7 @@ from spanmeter_gateway.relay import journey
 from spanmeter_gateway.relay.account import NO_FACTS, Account, OpenAttempt
 from spanmeter_gateway.relay.answer import Answer
 from spanmeter_gateway.relay.caller import Caller
+from spanmeter_gateway.relay.chunk_times import ChunkTimes
 from spanmeter_gateway.relay.exchange import Exchange
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.outcome import (
@@ -223,6 +224,8 @@ class Call:
             port=endpoint.port,
             model=account.request_model,
         )
+        if self._relay.rules.times_chunks and account.facts is not None and account.facts.stream:
+            attempt.chunk_times = ChunkTimes()
         account.attempt = attempt
         self._hides_usage = plan.hides_usage
         trace_headers = b""

@@ -40,6 +40,7 @@ class Rules:
     directory: Directory
     attribution: AttributionRules
     ask_for_usage: bool
+    times_chunks: bool = False
     keys: GatewayKeys | None = None
     """Which every call must show one of; `None`: whoever reaches the port may call."""
 

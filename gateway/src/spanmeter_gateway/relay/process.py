@@ -77,6 +77,7 @@ def _open_relay(config: Config, *, spool: SpoolWriter, column: Column) -> Relay:
             directory=directory,
             attribution=config.attribution,
             ask_for_usage=config.ask_for_usage,
+            times_chunks=config.metrics.time_per_output_chunk,
             keys=_open_keys(config),
         ),
         sampler=Sampler(os.environ),

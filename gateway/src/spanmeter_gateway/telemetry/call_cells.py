@@ -50,11 +50,16 @@ class _OnDemand:
         self._make = make
         self._cell: Histogram | None = None
 
-    def record(self, amount: int, origin: Origin | None) -> None:
-        """Record one observation."""
+    @property
+    def cell(self) -> Histogram:
+        """The histogram, made if it was not."""
         if self._cell is None:
             self._cell = self._make()
-        self._cell.record(amount, origin)
+        return self._cell
+
+    def record(self, amount: int, origin: Origin | None) -> None:
+        """Record one observation."""
+        self.cell.record(amount, origin)
 
 
 class CallCells:
@@ -133,6 +138,8 @@ class AttemptCells:
         if inference is not None and receipt.stream and attempt.first_chunk_ns is not None:
             for first_chunk in inference.first_chunk:
                 first_chunk.record(attempt.first_chunk_ns, origin)
+        if inference is not None and attempt.chunk_times:
+            inference.chunk_time.cell.merge(list(attempt.chunk_times))
         usage = receipt.usage
         if usage is None or attempt is not receipt.attempts[-1]:
             return
@@ -149,7 +156,7 @@ class _InferenceCells:
 
     __slots__ = (
         "_cache_read", "_cache_write", "_input", "_input_size", "_output", "_output_size",
-        "_reasoning", "first_chunk",
+        "_reasoning", "chunk_time", "first_chunk",
     )  # fmt: skip
 
     def __init__(self, series: Series, genai: Labels, error: str, *, tags: Labels) -> None:
@@ -163,6 +170,7 @@ class _InferenceCells:
         self.first_chunk = [
             histogram(names.TIME_TO_FIRST), histogram(names.OPERATION_TIME_TO_FIRST)
         ]  # fmt: skip
+        self.chunk_time = histogram(names.TIME_PER_CHUNK)
         self._input_size = histogram(names.OPERATION_INPUT)
         self._output_size = histogram(names.OPERATION_OUTPUT)
         self._input = by_modality(names.INPUT_TOKENS)

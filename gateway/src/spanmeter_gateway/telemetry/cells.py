@@ -137,6 +137,12 @@ class Histogram(Cell):
             self.is_changed = True
             self.changes.append(self)
 
+    def merge(self, numbers: list[int]) -> None:
+        """Count what was counted elsewhere, as `numbers` has it; other buckets are left out."""
+        if self.absorb(numbers) and not self.is_changed:
+            self.is_changed = True
+            self.changes.append(self)
+
     def numbers(self) -> list[int]:
         """Return `[sum, count per bucket ...]`, the last bucket being the one without a bound."""
         return [self.sum, *self.counts]
@@ -173,6 +179,9 @@ class SilentHistogram(Histogram):
     __slots__ = ()
 
     def record(self, amount: int, origin: Origin | None = None) -> None:
+        """Do nothing."""
+
+    def merge(self, numbers: list[int]) -> None:
         """Do nothing."""
 
 

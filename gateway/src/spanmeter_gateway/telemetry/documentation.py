@@ -46,9 +46,8 @@ _SECTIONS = {
     "OpenTelemetry GenAI": (
         "One point for each attempt at an upstream, by the GenAI semantic conventions; use the "
         "metrics above for alerts and cost. The token counters of a failed inference begin at 0, "
-        "its histograms observe only what a provider reported. "
-        "`gen_ai.client.inference.time_per_output_chunk` is not there: a point for each chunk "
-        "would be paid for by the relay."
+        "its histograms observe only what a provider reported. A chunk, for "
+        "`gen_ai.client.inference.time_per_output_chunk`, is what one read of the answer brought."
     ),
     "OpenTelemetry HTTP": (
         "One point for each request to `listen` that is metered, passed through or refused, by "

@@ -195,12 +195,14 @@ def _source(page: str, semconv: tuple[Semconv, ...]) -> str:
 
 
 def _genai_seconds(
-    name: str, description: str, *attributes: str, semconv: tuple[Semconv, ...] = _LATEST
-) -> Metric:
+    name: str, description: str, *attributes: str, semconv: tuple[Semconv, ...] = _LATEST,
+    switch: str | None = None,
+) -> Metric:  # fmt: skip
     return Metric(
         name, label(name) + "_seconds", "histogram", "s", description,
         attributes=_GENAI + attributes, tagged=True, per_unit=NANOS, buckets=GENAI_SECONDS,
-        has_exemplars=True, semconv=semconv, source=_source("gen-ai-metrics.md", semconv),
+        has_exemplars=switch is None,  # Counted by the relay, in buckets: no trace is left.
+        semconv=semconv, source=_source("gen-ai-metrics.md", semconv), switch=switch,
     )  # fmt: skip
 
 
@@ -305,6 +307,10 @@ TIME_TO_FIRST = _genai_seconds(
     "gen_ai.client.inference.time_to_first_chunk",
     "Time from issuing a streamed request to its first chunk.",
 )
+TIME_PER_CHUNK = _genai_seconds(
+    "gen_ai.client.inference.time_per_output_chunk", "Time between two chunks of a stream.",
+    switch="metrics.time_per_output_chunk",
+)  # fmt: skip
 # Of embeddings only, unless the generation of v1.41 is printed, where it is that of all operations.
 OPERATION_DURATION = _genai_seconds(
     "gen_ai.client.operation.duration",
@@ -382,9 +388,9 @@ BUILD_INFO = _gauge("spanmeter.build_info", "", "Always 1; the version that runs
 METRICS: tuple[Metric, ...] = (
     CALLS, CALL_DURATION, ATTEMPTS, PASSTHROUGH, TOKENS, COST, OPERATION_COST, UNPRICED, UNMETERED,
     TAG_VIOLATIONS,
-    INFERENCE_DURATION, TIME_TO_FIRST, OPERATION_DURATION, INPUT_TOKENS, OUTPUT_TOKENS,
-    CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS, OPERATION_INPUT, OPERATION_OUTPUT,
-    OPERATION_TIME_TO_FIRST, TOKEN_USAGE, HTTP_SERVER_DURATION,
+    INFERENCE_DURATION, TIME_TO_FIRST, TIME_PER_CHUNK, OPERATION_DURATION,
+    INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
+    OPERATION_INPUT, OPERATION_OUTPUT, OPERATION_TIME_TO_FIRST, TOKEN_USAGE, HTTP_SERVER_DURATION,
     RECEIPTS_ENTERED, RECEIPTS_DROPPED, SEGMENTS, RELAY_LOST, COMMIT_FAILURES, SPANS,
     METRIC_EXPORTS, SPAN_QUEUE_SIZE, SPAN_QUEUE_CAPACITY, RECONCILIATION,
     LABEL_OVERFLOW, LABEL_VALUES, LABEL_BUDGET, SERIES, SERIES_BUDGET,
