@@ -24,13 +24,15 @@ class Report:
     names: tuple[str, str]
     rows: list[Row] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    relay: str = field(default_factory=lambda: _relay_line())
+    """What the relays that start now run."""
 
     def remark_on(self, contest: Contest) -> None:
         """Say what disturbed the runs, and whether every call left its receipt."""
         self.remarks.append(_noise_line(contest.noise))
         if contest.sent:
             self.remarks.append(f"receipts: {contest.receipts} of {contest.sent} calls made")
-            self.remarks.append(_relay_line())
+            self.remarks.append(self.relay)
         self.remarks.extend(f"failed run: {failure}" for failure in contest.noise.failures)
 
     def show(self, console: Console) -> None:

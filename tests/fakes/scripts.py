@@ -91,6 +91,12 @@ async def close_mid_body(exchange: Exchange, framing: str) -> bool:
     )
 
 
+async def half_document(exchange: Exchange, _: str) -> bool:
+    """End half a JSON body by an orderly close, as a proxy does whose own upstream broke."""
+    document = _chat_completion_for(exchange)
+    return await exchange.send(Answer(200, JSON, [document[: len(document) // 2]], "close"))
+
+
 async def endless_stream(exchange: Exchange, pause_s: str) -> bool:
     """Stream chat chunks, one each pause (0.01 s), until the peer leaves."""
     await exchange.send_head(200, [*EVENTS, ("transfer-encoding", "chunked")])
@@ -215,6 +221,7 @@ SCRIPTS: dict[str, Script] = {
         chat, after, never, close_before_head, reset_before_head, close_mid_body, endless_stream,
         stall, status, drip, large, informational, no_content, not_modified, http10, garbage,
         bad_chunk, early_answer, last_on_connection, error_then_stall,
+        half_document,
     )
 }  # fmt: skip
 

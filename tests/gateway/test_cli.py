@@ -3,18 +3,25 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("SPANMETER_")}
+ENVIRON = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("SPANMETER_", "OTEL_"))
+}
 
 
-def spanmeter(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def spanmeter(
+    *arguments: str, folder: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "spanmeter_gateway.cli", *arguments],
         cwd=folder,
-        env=ENVIRON,
+        env={**ENVIRON, **(environ or {})},
         capture_output=True,
         text=True,
         timeout=60,
@@ -56,6 +63,38 @@ def test_check_tells_all_mistakes_on_stderr_and_exits_with_2(tmp_path: Path) -> 
     assert (ended.returncode, ended.stdout) == (2, "")
 
 
+def test_check_warns_of_what_serve_would_warn_of(tmp_path: Path) -> None:
+    (tmp_path / "spanmeter.yaml").write_text(
+        "{listen: '0.0.0.0:8080', workers: 1, well_known_upstreams: false, "
+        "upstreams: {openai: {credential: env:HELD}}}"
+    )
+    environ = {
+        "HELD": "canary",
+        "OTEL_METRICS_EXEMPLAR_FILTER": "some",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "sideways",
+    }
+
+    ended = spanmeter("check", folder=tmp_path, environ=environ)
+
+    assert ended.stdout.splitlines()[-4:] == [
+        "relay http://0.0.0.0:8080 (1 workers), books http://127.0.0.1:9464, data in "
+        "spanmeter-data",
+        "warning: 0.0.0.0 is open to the network: whoever reaches this port can use the "
+        "credentials of openai.",
+        "warning: OTEL_METRICS_EXEMPLAR_FILTER is none of always_off, always_on, trace_based: some",
+        "warning: OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: 'sideways' is not known; "
+        "metrics are cumulative",
+    ]
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_every_command_is_told_in_one_whole_line(tmp_path: Path) -> None:
+    ended = spanmeter("--help", folder=tmp_path, environ={"COLUMNS": "80"})
+
+    assert "..." not in ended.stdout.partition("\n")[2]
+    assert "Try it: a pretend provider, live traffic, the table." in ended.stdout
+
+
 def test_check_needs_no_file(tmp_path: Path) -> None:
     ended = spanmeter("check", folder=tmp_path)
 
@@ -85,5 +124,37 @@ def test_top_says_what_to_do_when_nothing_listens(tmp_path: Path, options: list[
     assert ended.stderr == (
         "spanmeter: no metrics at http://127.0.0.1:1/metrics: [Errno 111] Connection refused. Is "
         "`spanmeter serve` running? Its books listen on the address books.listen; give it as "
-        "--url\n"
+        "--url, or their file as --config\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["--config", "mine.yaml"], {}),
+        ([], {"SPANMETER_CONFIG": "mine.yaml"}),
+        ([], {"SPANMETER_BOOKS_LISTEN": "0.0.0.0:1"}),
+    ],
+)
+def test_top_finds_the_books_where_the_configuration_says(
+    tmp_path: Path, arguments: list[str], environ: dict[str, str]
+) -> None:
+    # What `serve` needs and a terminal lacks is no concern of a table.
+    (tmp_path / "mine.yaml").write_text(
+        "{books: {listen: '127.0.0.1:1'}, upstreams: {openai: {credential: env:NOT_SET}}}"
+    )
+
+    ended = spanmeter("top", "--once", *arguments, folder=tmp_path, environ=environ)
+
+    assert "no metrics at http://127.0.0.1:1/metrics: " in ended.stderr
+
+
+def test_top_refuses_an_address_of_the_books_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "spanmeter.yaml").write_text("{workers: 0, books: {listen: 9464}}")
+
+    ended = spanmeter("top", folder=tmp_path)
+
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "spanmeter.yaml: books.listen: must be host:port, such as 127.0.0.1:9464\n",
     )

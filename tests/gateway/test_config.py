@@ -2,6 +2,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import trustme
 
 from spanmeter.attribution import AttributionRules
 from spanmeter_gateway.config import Config, GatewayKey, Limits, MetricSwitches, SpoolLimits, Tls
@@ -26,6 +27,16 @@ def problems(text: str, environ: dict[str, str] | None = None) -> list[str]:
     return str(refused.value).splitlines()
 
 
+def write_files(folder: Path) -> None:
+    """Write the files that `EVERYTHING` names."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    (folder / "secret").write_text("x")
+
+
 def test_without_a_file_the_gateway_has_its_defaults() -> None:
     config = load(None, {"SPANMETER_WORKERS": "1"})
 
@@ -39,8 +50,7 @@ def test_the_defaults_listen_on_loopback_only() -> None:
 
 
 def test_every_key_of_the_file_reaches_the_configuration(folder: Path) -> None:
-    for name in ("cert.pem", "key.pem", "ca.pem", "secret"):
-        (folder / name).write_text("x")
+    write_files(folder)
     (folder / "spanmeter.yaml").write_text(EVERYTHING)
 
     config = load(Path("spanmeter.yaml"), {"HOUSE_KEY": "canary-credential"})
@@ -149,8 +159,7 @@ tls: {cert_file: cert.pem, key_file: key.pem}
 
 
 def test_a_configuration_survives_its_way_to_another_process(folder: Path) -> None:
-    for name in ("cert.pem", "key.pem", "ca.pem", "secret"):
-        (folder / name).write_text("x")
+    write_files(folder)
     (folder / "spanmeter.yaml").write_text(EVERYTHING)
     config = load(Path("spanmeter.yaml"), {"HOUSE_KEY": "canary-credential"})
 
@@ -244,14 +253,11 @@ PROBLEMS = {
     "prices: [{model: a, input_usd_per_mtok: 1, output_usd_per_mtok: 1, outptu: 2}]": (
         "prices[0].outptu: unknown key"
     ),
-    "listen: '8080'": (
-        "listen: must be host:port with a port from 1 to 65535, as in 127.0.0.1:8080"
-    ),
-    "listen: 'a:70000'": (
-        "listen: must be host:port with a port from 1 to 65535, as in 127.0.0.1:8080"
-    ),
+    "listen: '8080'": "listen: must be host:port, such as 127.0.0.1:8080",
+    "listen: 8080": "listen: must be host:port, such as 127.0.0.1:8080",
+    "listen: 'a:70000'": "listen: the port must be a number from 1 to 65535",
     "listen: '::1:8080'": "listen: an IPv6 address needs brackets, as in [::1]:8080",
-    "listen: 8080": "listen: must be a text",
+    "books: {listen: 9464}": "books.listen: must be host:port, such as 127.0.0.1:9464",
     "books: {listen: '127.0.0.1:8080'}": (
         "books.listen: is the same address as listen; the two need one each"
     ),
@@ -347,14 +353,26 @@ PROBLEMS = {
         "upstreams.openai.headers.a: holds a character that no header may hold"
     ),
     "upstreams: {openai: {timeouts: {connect_s: 0}}}": (
-        "upstreams.openai.timeouts.connect_s: input should be greater than 0"
+        "upstreams.openai.timeouts.connect_s: must be over 0"
+    ),
+    "drain_s: 10m": "drain_s: must be a number of seconds",
+    "drain_s: .inf": "drain_s: must be a number of seconds",
+    "drain_s: -1": "drain_s: must be at least 0",
+    "prices: [{model: a, input_usd_per_mtok: -1, output_usd_per_mtok: 1}]": (
+        "prices[0].input_usd_per_mtok: must be at least 0"
+    ),
+    "prices: [{model: a, input_usd_per_mtok: .nan, output_usd_per_mtok: 1}]": (
+        "prices[0].input_usd_per_mtok: must be an amount in USD such as 2.50"
     ),
     "upstreams: {openai: {dialects: []}}": "upstreams.openai.dialects: must not be empty",
     "upstreams: {openai: 3}": "upstreams.openai: must be a mapping of keys to values",
     "upstreams: [openai]": "upstreams: must be a mapping of keys to values",
     "upstreams: {1: {}}": "upstreams[1]: must be a text",
-    "default_upstream: oepnai": (
-        "default_upstream: oepnai: unknown upstream; did you mean openai?"
+    "{default_upstream: gork, well_known_upstreams: false, upstreams: {xai: {}, groq: {}}}": (
+        "default_upstream: gork: unknown upstream (these exist: xai, groq)"
+    ),
+    "{default_upstream: grok, well_known_upstreams: false, upstreams: {xai: {}, groq: {}}}": (
+        "default_upstream: grok: unknown upstream; did you mean groq? (these exist: xai, groq)"
     ),
     "well_known_upstreams: false": (
         "upstreams: there is none; name one, or set well_known_upstreams: true"
@@ -389,10 +407,6 @@ PROBLEMS = {
     "prices: [{model: a, input_usd_per_mtok: true, output_usd_per_mtok: 1}]": (
         "prices[0].input_usd_per_mtok: must be an amount in USD such as 2.50"
     ),
-    "prices: [{model: a, input_usd_per_mtok: -1, output_usd_per_mtok: 1}]": (
-        "prices[0].input_usd_per_mtok: input should be greater than or equal to 0"
-    ),
-    "drain_s: -1": "drain_s: input should be greater than or equal to 0",
     "tls: {cert_file: a}": "tls.key_file: is missing",
     "listen: 'a: b": "line 1, column 14: not YAML: found unexpected end of stream",
     "{listen: 'a:1', listen: 'b:1'}": "line 1: the key listen comes twice",
@@ -430,8 +444,7 @@ def test_a_mistake_in_a_variable_names_the_variable(folder: Path) -> None:
 
     assert found == [
         "environment: SPANMETER_WORKERS: must be auto or a whole number from 1 to 256",
-        "environment: SPANMETER_LISTEN: must be host:port with a port from 1 to 65535, as in "
-        "127.0.0.1:8080",
+        "environment: SPANMETER_LISTEN: must be host:port, such as 127.0.0.1:8080",
     ]
 
 
@@ -502,6 +515,20 @@ def test_gateway_keys_are_named_in_order_and_their_secrets_stay_where_they_are(
     assert "canary" not in config.to_json()
 
 
+def test_two_names_of_one_secret_are_both_named(folder: Path) -> None:
+    Path("spool").write_text("x")
+
+    found = problems(
+        "gateway_keys: {a: env:K, b: {file: spool}, c: {env: K}, d: file:spool}", {"K": "canary"}
+    )
+
+    assert found == [
+        "spanmeter.yaml: gateway_keys.c: is env:K, as is gateway_keys.a; each needs its own secret",
+        "spanmeter.yaml: gateway_keys.d: is file:spool, as is gateway_keys.b; each needs its own "
+        "secret",
+    ]
+
+
 def test_a_price_is_the_decimal_that_was_written(folder: Path) -> None:
     Path("spanmeter.yaml").write_text(
         "prices: [{model: m, input_usd_per_mtok: 0.15, output_usd_per_mtok: 1}]"
@@ -516,3 +543,5 @@ def test_an_unspecified_host_is_shown_as_one_that_a_client_can_use() -> None:
     config = Config(listen_host="0.0.0.0", books_host="::", tls=Tls("a", "b"))
 
     assert (config.url, config.books_url) == ("https://127.0.0.1:8080", "http://[::1]:9464")
+    assert config.listen_url == "https://0.0.0.0:8080"
+    assert config.books_listen_url == "http://[::]:9464"

@@ -53,9 +53,9 @@ def test_every_budget_and_pin_reaches_the_configuration(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{features: 0}", "cardinality.features: input should be greater than 0"),
+        ("{features: 0}", "cardinality.features: must be over 0"),
         ("{tag_values: 2.5}", "cardinality.tag_values: must be a whole number"),
-        ("{series: 999}", "cardinality.series: input should be greater than or equal to 1000"),
+        ("{series: 999}", "cardinality.series: must be at least 1000"),
         ("{feature: 3}", "cardinality.feature: unknown key; did you mean features?"),
         ("{pinned: {task: [a]}}", "cardinality.pinned.task: unknown key; did you mean tasks?"),
         ("{pinned: {models: ['']}}", "cardinality.pinned.models[0]: must not be empty"),

@@ -36,10 +36,10 @@ class Event(NamedTuple):
 class Gateway:
     """A supervisor in a process of its own."""
 
-    def __init__(self, config: Config, relay: str = "relay.py") -> None:
+    def __init__(self, config: Config, relay: str = "relay.py", *, level: str = "WARNING") -> None:
         self.folder = config.data_dir
         self.process = subprocess.Popen(
-            [sys.executable, str(SERVE), config.to_json(), relay],
+            [sys.executable, str(SERVE), config.to_json(), relay, level],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -127,6 +127,21 @@ def test_a_stop_ends_relays_first_and_books_last(gateway: Gateway, number: signa
     names = [event.name for event in gateway.told("down")]
     assert sorted(names) == ["books 0", "relay 0", "relay 1"]
     assert names[2] == "books 0"
+
+
+def test_the_log_holds_the_start_the_stop_and_the_end(
+    config: Config, gateways: list[Gateway]
+) -> None:
+    gateways.append(Gateway(replace(config, drain_s=7), level="INFO"))
+    gateways[0].until_up()
+    gateways[0].process.terminate()
+
+    status, (start, *others) = gateways[0].end()
+
+    assert start.startswith(
+        f"starting 0.1.0: relay {config.url}, books {config.books_url}, workers: 2, "
+    )
+    assert (status, others) == (0, ["stopping: calls in flight: 2, drain_s: 7", "stopped"])
 
 
 def test_a_dead_relay_is_replaced_in_its_place_and_said_in_one_line(gateway: Gateway) -> None:

@@ -138,11 +138,12 @@ def test_a_quantile_is_interpolated_as_prometheus_does(
 
 class _Books(BaseHTTPRequestHandler):
     status = 200
+    text = EXPOSITION
 
     def do_GET(self) -> None:
         self.send_response(self.status if self.path == "/metrics?peek=true" else 404)
         self.end_headers()
-        self.wfile.write(EXPOSITION.encode())
+        self.wfile.write(self.text.encode())
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -180,6 +181,7 @@ def test_one_table_shows_every_number(books: str) -> None:
         "chat 20 - 20 100.0 0 0 0.0000 -",
         "all 120 - 24 20.0 1,230 450 1.7500 3.50",
         "unmetered 3 unpriced 2 receipts dropped 7 books lag 0.2 s",
+        f"{books}/metrics",
     ]
 
 
@@ -201,15 +203,92 @@ def test_a_table_fits_a_terminal_of_eighty_columns(books: str) -> None:
     assert "calls/s" in shown.getvalue()
 
 
+class _BusyBooks(_Books):
+    """Thirty features, of which the last has a long name."""
+
+    features = (*(f"checkout-{number}" for number in range(10, 39)), "checkout-of-a-very-long-name")
+    text = "".join(
+        f'spanmeter_calls_total{{spanmeter_feature="{feature}"}} 100000\n'
+        f'spanmeter_tokens_total{{spanmeter_feature="{feature}",spanmeter_token_class="input"}} '
+        "1947900\n"
+        f'spanmeter_cost_usd_total{{spanmeter_feature="{feature}"}} 2500\n'
+        for feature in features
+    )
+
+
+def lines_on(console: Console, url: str) -> list[str]:
+    """Show the live table once; the lines, with single blanks."""
+    with pytest.raises(_Interrupted):
+        top_table.follow(console, url, sleep=lambda _: next(_interrupt_at(1)))
+    assert isinstance(console.file, io.StringIO)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def terminal(width: int, height: int) -> Console:
+    return Console(
+        file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None
+    )
+
+
+@pytest.mark.parametrize("books", [_BusyBooks], indirect=True)
 @pytest.mark.parametrize(
-    ("tokens", "shown"), [(9_999, "9,999"), (12_345, "12.3k"), (10_000_000, "10.0M")]
+    ("width", "headings", "first", "longest"),
+    [
+        (
+            120,
+            "feature calls calls/s errors err % tok in tok out cost USD p95 s",
+            "checkout-10",
+            "checkout-of-a-very-long-name",
+        ),
+        (
+            80,
+            "feature calls errors err % tok in cost USD p95 s",
+            "checkout-10",
+            "checkout-of-a-very-long…",
+        ),
+        (60, "feature calls errors err % cost USD", "checkout-10", "checkout-of-a-very…"),
+        (20, "feature calls", "checko…", "checko…"),
+    ],
+)
+def test_a_narrow_terminal_loses_numbers_and_never_the_features(
+    books: str, *, width: int, headings: str, first: str, longest: str
+) -> None:
+    lines = lines_on(terminal(width, 60), books)
+
+    assert lines[1] == headings
+    assert [line.partition(" ")[0] for line in lines[3:33]][::29] == [first, longest]
+
+
+@pytest.mark.parametrize("books", [_BusyBooks], indirect=True)
+def test_the_total_stays_on_a_short_terminal_which_says_what_it_leaves_out(books: str) -> None:
+    lines = lines_on(terminal(120, 14), books)
+
+    assert [line.split(" 100,000")[0] for line in lines[3:8]] == [
+        *("checkout-10", "checkout-11", "checkout-12", "checkout-13", "checkout-14"),
+    ]
+    assert (lines[8], lines[10]) == ("25 more", "all 3,000,000 - 0 0.0 58.4M 0 75,000.0000 -")
+    assert lines.index(f"{books}/metrics") == 13
+
+
+@pytest.mark.parametrize(
+    ("tokens", "shown"),
+    [
+        (9_999, "9,999"),
+        (12_345, "12.3k"),
+        (999_499, "999.5k"),
+        (999_500, "1.0M"),
+        (1_947_900, "1.9M"),
+        (10_000_000, "10.0M"),
+        (2_500_000_000, "2.5G"),
+    ],
 )
 def test_large_counts_are_shortened(tokens: int, shown: str) -> None:
     text = io.StringIO()
     labels = 'spanmeter_feature="a",spanmeter_token_class="input"'
     reading = read(f"spanmeter_tokens_total{{{labels}}} {tokens}", at_s=0)
 
-    Console(file=text, width=120).print(top_table.view(reading, None))
+    console = Console(file=text, width=120)
+    console.print(top_table.view(console, top_table.Shot("books:1", reading)))
 
     assert shown in text.getvalue().split()
 
@@ -255,4 +334,12 @@ def test_books_that_answer_with_an_error_are_named_with_it(books: str) -> None:
 
 def test_an_address_that_is_none_is_refused_in_words() -> None:
     with pytest.raises(BooksUnreachable, match="unknown url type"):
-        fetch("localhost")
+        fetch("book://localhost")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["{host}", "{host}/", "http://{host}", "http://{host}/metrics", "{host}/metrics/"],
+)
+def test_an_address_may_be_written_as_people_write_it(books: str, written: str) -> None:
+    assert fetch(written.format(host=books.removeprefix("http://"))) == EXPOSITION

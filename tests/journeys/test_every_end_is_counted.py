@@ -96,6 +96,13 @@ def test_an_answer_that_is_cut_is_cut_for_the_caller_too(
     assert counted(gateway, feature) == ("provider_error", error_type, "test")
 
 
+def test_half_a_document_that_only_the_close_ended_was_cut(gateway: GatewayProcess) -> None:
+    feature, answer = call(gateway, CHAT, PLAIN, {"x-script": "half-document"})
+
+    assert answer.status == 200
+    assert counted(gateway, feature) == ("provider_error", "stream_interrupted", "test")
+
+
 @pytest.mark.parametrize(
     ("target", "body", "headers", "status", "code"),
     [

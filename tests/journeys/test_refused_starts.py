@@ -121,6 +121,24 @@ def test_a_folder_on_a_disk_that_refuses_is_named(config: dict[str, Any], tmp_pa
     assert refusal == Refusal(1, [f"spanmeter: data_dir: {reason}"])
 
 
+def test_two_gateway_keys_with_one_secret_are_refused_by_the_relay_in_one_line(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "one").write_text("canary\n")
+    (tmp_path / "other").write_text("canary")
+    keys = {"team": "file:one", "batch": "file:other"}
+
+    refusal = serve(config | {"workers": 1, "gateway_keys": keys}, tmp_path)
+
+    why = "gateway_keys: batch and team have the same secret; each needs its own"
+    told = [line.split(" ", 2)[2] for line in refusal.errors]
+    assert refusal.status == 1
+    assert [line for line in told if "relay: " in line] == [
+        f"ERROR spanmeter.relay: cannot start: {why}"
+    ] * 5
+    assert "canary" not in "".join(told)
+
+
 def test_a_wrong_configuration_names_file_and_key_and_starts_nothing(
     config: dict[str, Any], tmp_path: Path
 ) -> None:

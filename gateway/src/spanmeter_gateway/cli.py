@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from spanmeter_gateway import compiled, next_steps, supervisor, top_table
-from spanmeter_gateway.config_file import find_file, load
+from spanmeter_gateway.config_file import find_file, ignored_variables, load, load_books_url
 from spanmeter_gateway.demo import run
 from spanmeter_gateway.errors import ConfigError, GatewayError
+from spanmeter_gateway.start import LOG_FORMAT
 
-DEFAULT_BOOKS_URL = "http://127.0.0.1:9464"
 BAD_CONFIG = 2
 FAILED = 1
 _PIPE_WIDTH = 160
@@ -83,7 +83,7 @@ def _root(
 @app.command()
 def serve(config: ConfigOption = None) -> None:
     """Run the gateway: relays, and the books behind them."""
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
     loaded = load(find_file(config, os.environ, Path.cwd()), os.environ)
     raise typer.Exit(supervisor.serve(loaded, on_ready=lambda: next_steps.say(_console(), loaded)))
 
@@ -104,19 +104,28 @@ def check(config: ConfigOption = None) -> None:
     console.print(f"{path or 'defaults'}: valid\n")
     console.print(table)
     console.print(
-        f"\nrelay {loaded.url} ({loaded.workers} workers), books {loaded.books_url}, "
-        f"data in {loaded.data_dir}"
+        f"\nrelay {loaded.listen_url} ({loaded.workers} workers), books {loaded.books_listen_url}, "
+        f"data in {loaded.data_dir}",
+        soft_wrap=True,
     )
+    open_credentials = next_steps.open_credentials(loaded)
+    for warning in filter(None, (open_credentials, *ignored_variables(os.environ))):
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
 
 
 @app.command()
 def top(
-    url: Annotated[str, typer.Option(help="Where the books listen.")] = DEFAULT_BOOKS_URL,
+    url: Annotated[
+        str | None, typer.Option(help="Where the books listen; else what the configuration says.")
+    ] = None,
     *,
+    config: ConfigOption = None,
     once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one reading as JSON.")] = False,
 ) -> None:
     """Show calls, errors, tokens and cost of each feature, live."""
+    if url is None:
+        url = load_books_url(find_file(config, os.environ, Path.cwd()), os.environ)
     console = _console()
     if as_json:
         typer.echo(top_table.as_json(url))
@@ -135,7 +144,7 @@ def demo(
         Path | None, typer.Option(help="Keep the receipts and sums here; else they are deleted.")
     ] = None,
 ) -> None:
-    """Run the gateway against a pretend provider, with traffic, and show the live table."""
+    """Try it: a pretend provider, live traffic, the table."""
     run.demo(_console(), data_dir)
 
 

@@ -96,7 +96,7 @@ def default_home() -> Path:
 def compile_relay(home: Path | None = None) -> Path:
     """Compile, which takes a minute; replaces an older copy at once. Raises `CannotCompile`."""
     if importlib.util.find_spec("mypyc") is None:
-        raise CannotCompile("mypy is not installed: pip install 'spanmeter-gateway[compile]'")
+        raise CannotCompile("mypy is not installed: pip install './gateway[compile]' in a clone")
     folder = home or default_home()
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="spanmeter-compiling-") as made:

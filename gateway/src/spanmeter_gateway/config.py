@@ -111,6 +111,16 @@ class Config:
         """Where Prometheus and people reach the books."""
         return f"http://{_netloc(self.books_host, self.books_port)}"
 
+    @property
+    def listen_url(self) -> str:
+        """The relay's address as it is configured: every interface is `0.0.0.0`."""
+        return f"http{'s' if self.tls else ''}://{_joined(self.listen_host, self.listen_port)}"
+
+    @property
+    def books_listen_url(self) -> str:
+        """The books' address as it is configured."""
+        return f"http://{_joined(self.books_host, self.books_port)}"
+
     def to_json(self) -> str:
         """Write the configuration as one line of JSON."""
         return msgspec.json.encode(self, enc_hook=_encode).decode()
@@ -126,7 +136,10 @@ _REACHED_LOCALLY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 def _netloc(host: str, port: int) -> str:
-    host = _REACHED_LOCALLY.get(host, host)
+    return _joined(_REACHED_LOCALLY.get(host, host), port)
+
+
+def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from spanmeter_gateway.config_schema import FileShape
+from spanmeter_gateway.config_schema import LISTEN_RULES, FileShape
 
 _TEXT_BY_TYPE = {
     "bool_type": "must be true or false",
@@ -113,11 +113,19 @@ def _text(details: ErrorDetails, path: tuple[int | str, ...]) -> str:
         return unknown("key", str(path[-1]), _keys_at(path[:-1]))
     if path == ("workers",):
         return "must be auto or a whole number from 1 to 256"
+    if dotted(path) in LISTEN_RULES:
+        return LISTEN_RULES[dotted(path)]
+    if kind in {"float_type", "finite_number"} and str(path[-1]).endswith("_s"):
+        return "must be a number of seconds"
+    if kind == "greater_than":
+        return f"must be over {details['ctx']['gt']:g}"
+    if kind == "greater_than_equal":
+        return f"must be at least {details['ctx']['ge']:g}"
     if kind == "value_error":
         return str(details["ctx"]["error"])
     if kind == "literal_error":
         return f"must be {details['ctx']['expected']}"
-    return _TEXT_BY_TYPE.get(kind, details["msg"][0].lower() + details["msg"][1:])
+    return _TEXT_BY_TYPE.get(kind, "is not a value that is understood")
 
 
 def unknown(noun: str, wrong: str, known: Iterable[str]) -> str:

@@ -22,7 +22,9 @@ from spanmeter_gateway.config import (
     Tls,
 )
 from spanmeter_gateway.config_document import UnreadableYaml, parse, shape, unknown
+from spanmeter_gateway.config_named_files import check_certificate_and_key
 from spanmeter_gateway.config_schema import (
+    LISTEN_RULES,
     AttributionShape,
     CardinalityShape,
     CredentialShape,
@@ -32,7 +34,6 @@ from spanmeter_gateway.config_schema import (
 from spanmeter_gateway.config_upstreams import (
     Surroundings,
     check_name,
-    check_readable,
     credential,
     upstreams,
 )
@@ -40,9 +41,12 @@ from spanmeter_gateway.errors import ConfigError, ConfigProblem
 from spanmeter_gateway.metering.overrides import PriceOverride
 from spanmeter_gateway.relay.trace import Sampler
 from spanmeter_gateway.telemetry.budgets import Budgets, Pinned
+from spanmeter_gateway.telemetry.exemplars import ignored_filter
 from spanmeter_gateway.telemetry.names import label
+from spanmeter_gateway.telemetry.otlp_settings import ignored_temporality
 from spanmeter_gateway.telemetry.otlp_settings import problems as otlp_problems
 from spanmeter_gateway.upstreams.providers import find
+from spanmeter_gateway.upstreams.upstream import Credential
 
 DEFAULT_NAME = "spanmeter.yaml"
 _PATH_BY_VARIABLE = {
@@ -99,6 +103,30 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     if problems.found:
         raise ConfigError(problems.found)
     return config
+
+
+def ignored_variables(environ: Mapping[str, str]) -> list[str]:
+    """Say which standard variables hold a value that is not known, and so do not count."""
+    return list(filter(None, (ignored_filter(environ), ignored_temporality(environ))))
+
+
+def load_books_url(path: Path | None, environ: Mapping[str, str]) -> str:
+    """Read where the books listen, whatever else is wrong; raises `ConfigError`."""
+    document = _document(path)
+    variables = dict(_override(document, environ))
+    problems = _Problems(file=str(path or "defaults"), variables=variables)
+    shaped, wrong = shape(document)
+    for key, problem in wrong:
+        if key.startswith("books"):
+            problems.note(key, problem)
+    default = Config()
+    host, port = _listen(shaped.books.listen, "books.listen", problems) or (
+        default.books_host,
+        default.books_port,
+    )
+    if problems.found:
+        raise ConfigError(problems.found)
+    return replace(default, books_host=host, books_port=port).books_url
 
 
 def _document(path: Path | None) -> dict[str, Any]:
@@ -190,8 +218,11 @@ def _listen(text: str | None, key: str, problems: _Problems) -> tuple[str, int] 
     if text is None:
         return None
     host, colon, port = text.rpartition(":")
-    if not colon or not _is_number(port) or not 0 < int(port) < 65536:
-        problems.note(key, "must be host:port with a port from 1 to 65535, as in 127.0.0.1:8080")
+    if not colon or not _is_number(port):
+        problems.note(key, LISTEN_RULES[key])
+        return None
+    if not 0 < int(port) < 65536:
+        problems.note(key, "the port must be a number from 1 to 65535")
         return None
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         problems.note(key, "an IPv6 address needs brackets, as in [::1]:8080")
@@ -205,7 +236,8 @@ def _default_upstream(shaped: FileShape, names: list[str], problems: _Problems) 
         return "openai" if "openai" in names or not names else names[0]
     is_told = any(problem.key.startswith("upstreams") for problem in problems.found)
     if wanted not in names and not is_told:
-        problems.note("default_upstream", f"{wanted}: {unknown('upstream', wanted, names)}")
+        problem = f"{unknown('upstream', wanted, names)} (these exist: {', '.join(names)})"
+        problems.note("default_upstream", f"{wanted}: {problem}")
     return wanted
 
 
@@ -284,14 +316,20 @@ def _prices(shaped: FileShape, problems: _Problems) -> Iterator[PriceOverride]:
 def _gateway_keys(
     written: Mapping[str, CredentialShape], around: Surroundings
 ) -> Iterator[GatewayKey]:
-    for name, secret in written.items():
-        check_name(name, f"gateway_keys.{name}", around.note)
-        yield GatewayKey(name, credential(secret, f"gateway_keys.{name}", around))
+    name_by_secret: dict[Credential, str] = {}
+    for name, row in written.items():
+        key = f"gateway_keys.{name}"
+        check_name(name, key, around.note)
+        secret = credential(row, key, around)
+        first = name_by_secret.setdefault(secret, name)
+        if first != name:
+            source = f"{secret.kind}:{secret.source}"
+            around.note(key, f"is {source}, as is gateway_keys.{first}; each needs its own secret")
+        yield GatewayKey(name, secret)
 
 
 def _tls(written: TlsShape | None, problems: _Problems) -> Tls | None:
     if written is None:
         return None
-    check_readable(written.cert_file, "tls.cert_file", problems.note)
-    check_readable(written.key_file, "tls.key_file", problems.note)
+    check_certificate_and_key(written.cert_file, written.key_file, problems.note)
     return Tls(written.cert_file, written.key_file)

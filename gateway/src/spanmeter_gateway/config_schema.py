@@ -26,7 +26,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 _CREDENTIAL_RULE = (
     "must be passthrough, env:NAME or file:PATH; a credential itself never stands in this file"
 )
-
+LISTEN_RULES = {
+    "listen": "must be host:port, such as 127.0.0.1:8080",
+    "books.listen": "must be host:port, such as 127.0.0.1:9464",
+}
 _KEY_RULE = "must be env:NAME or file:PATH; a key itself never stands in this file"
 
 
@@ -44,9 +47,12 @@ def _money(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("must be an amount in USD such as 2.50")
     try:
-        return Decimal(str(value))
+        amount = Decimal(str(value))
     except InvalidOperation:
         raise ValueError("must be an amount in USD such as 2.50") from None
+    if not amount.is_finite():
+        raise ValueError("must be an amount in USD such as 2.50")
+    return amount
 
 
 def _credential(value: Any) -> Any:
@@ -71,7 +77,7 @@ def _key_secret(value: Any) -> Any:
 
 
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
-Money = Annotated[Decimal, BeforeValidator(_money), Field(ge=0, allow_inf_nan=False)]
+Money = Annotated[Decimal, BeforeValidator(_money), Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]

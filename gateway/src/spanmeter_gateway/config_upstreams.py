@@ -1,11 +1,11 @@
 """The operator's upstreams, checked one by one and put in front of the well-known ones."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from spanmeter_gateway.config_named_files import Note, check_certificates, check_readable
 from spanmeter_gateway.config_schema import CredentialShape, TimeoutsShape, UpstreamShape
 from spanmeter_gateway.upstreams.providers import PROVIDERS, Provider, find, well_known_upstreams
 from spanmeter_gateway.upstreams.upstream import Credential, Timeouts, Upstream
@@ -19,9 +19,6 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, field-value, in Latin-1
 _SECRET_HEADERS = {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
 _FRAMING_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
-
-Note = Callable[[str, str], None]
-"""Takes a dotted key and what is wrong there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def _upstream(name: str, shape: UpstreamShape, around: Surroundings) -> Upstream
     for problem in url_problems(base_url):
         around.note(f"{key}.base_url", problem)
     if shape.ca_file is not None:
-        check_readable(shape.ca_file, f"{key}.ca_file", around.note)
+        check_certificates(shape.ca_file, f"{key}.ca_file", around.note)
     return Upstream(
         name=name,
         provider=provider.name,
@@ -139,18 +136,6 @@ def credential(shape: CredentialShape | None, key: str, around: Surroundings) ->
         check_readable(shape.file, key, around.note)
         return Credential("file", shape.file)
     return Credential()
-
-
-def check_readable(path: str, key: str, note: Note) -> None:
-    """Note a file that cannot be read, or is empty."""
-    try:
-        with Path(path).open("rb") as file:
-            is_empty = not file.read(1)
-    except OSError as error:
-        note(key, f"cannot read {path}: {error.strerror}")
-    else:
-        if is_empty:
-            note(key, f"{path} is empty")
 
 
 def _timeouts(shape: TimeoutsShape) -> Timeouts:

@@ -11,6 +11,9 @@ import msgspec
 
 from spanmeter_gateway.config import Config
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+"""Of the supervisor and its children alike: their lines stand in one log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:

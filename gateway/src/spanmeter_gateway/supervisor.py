@@ -17,10 +17,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from spanmeter_gateway import compiled
-from spanmeter_gateway.board import Board
+from spanmeter_gateway.board import Board, Field
 from spanmeter_gateway.children import Child, stop
 from spanmeter_gateway.config import Config
 from spanmeter_gateway.errors import StartError
@@ -81,8 +82,7 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled)
-        if compiled.find() is None:
-            log.info("the relays run interpreted, at half their speed; see: spanmeter compile")
+        self._say_start()
         environ = compiled.environ(os.environ)
         relays = [self._relay(board, worker, environ) for worker in range(self._config.workers)]
         # Books inherit the lock: they may outlive us for a moment, and while they do nobody else
@@ -97,11 +97,25 @@ class _Supervisor:
                 on_ready()
                 await self._stopping.wait()
             self._stopping.set()
+            calls = board.total(Field.CALLS_IN_FLIGHT)
+            log.info("stopping: calls in flight: %d, drain_s: %g", calls, self._config.drain_s)
             # Ours too must go: a socket that is open but served by nobody lets new calls hang.
             self._listener.close()
             await stop(relays, self._hurry, self._config.drain_s + RELAY_GRACE_S)
             await stop([books], self._hurry, BOOKS_PATIENCE_S)
+        log.info("stopped")
         return 0 if started is not False else 1
+
+    def _say_start(self) -> None:
+        is_compiled = compiled.find() is not None
+        log.info(
+            "starting %s: relay %s, books %s, workers: %d, %s",
+            version("spanmeter-gateway"),
+            self._config.listen_url,
+            self._config.books_listen_url,
+            self._config.workers,
+            "compiled" if is_compiled else "interpreted, at half the speed: spanmeter compile",
+        )
 
     def _signalled(self) -> None:
         if self._stopping.is_set():

@@ -74,9 +74,15 @@ class Row:
     p95_s: float | None
 
 
+def metrics_url(written: str) -> str:
+    """Complete an address of the books as somebody wrote it: `host:port`, or with the path."""
+    url = written if "://" in written else f"http://{written}"
+    return f"{url.rstrip('/').removesuffix('/metrics')}/metrics"
+
+
 def fetch(url: str) -> str:
     """Get the exposition from the books at `url`; raises `BooksUnreachable`."""
-    address = f"{url.rstrip('/')}/metrics"
+    address = metrics_url(url)
     try:
         # `peek`: Prometheus alone must be the one who sees a new series start at 0.
         with urllib.request.urlopen(f"{address}?peek=true", timeout=_TIMEOUT_S) as answer:
@@ -88,7 +94,7 @@ def fetch(url: str) -> str:
         why = str(getattr(error, "reason", error))
     raise BooksUnreachable(
         f"no metrics at {address}: {why}. Is `spanmeter serve` running? Its books listen on the "
-        "address books.listen; give it as --url"
+        "address books.listen; give it as --url, or their file as --config"
     )
 
 

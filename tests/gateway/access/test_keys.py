@@ -1,16 +1,23 @@
 import pytest
 
 from spanmeter_gateway.access.keys import GatewayKeys
-from spanmeter_gateway.errors import InvalidGatewayKey
+from spanmeter_gateway.errors import InvalidGatewayKey, StartError
 
-KEYS = GatewayKeys({"search": "canary-one", "batch": "canary-two", "again": "canary-two"})
+KEYS = GatewayKeys({"search": "canary-one", "batch": "canary-two"})
 
 
 @pytest.mark.parametrize(("shown", "name"), [(b"canary-one", "search"), (b"canary-two", "batch")])
-def test_a_key_is_known_by_its_name_and_of_two_names_the_first_counts(
-    shown: bytes, name: str
-) -> None:
+def test_a_key_is_known_by_its_name(shown: bytes, name: str) -> None:
     assert KEYS.identify(shown) == name
+
+
+def test_two_names_of_one_secret_are_refused_and_named() -> None:
+    with pytest.raises(StartError) as refused:
+        GatewayKeys({"search": "canary", "batch": "other", "again": "canary"})
+
+    assert refused.value.message == (
+        "gateway_keys: search and again have the same secret; each needs its own"
+    )
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,17 @@ def test_a_strict_gateway_refuses_a_tag_and_still_counts_what_was_right(
     assert into.request_model == "gpt-4o"
 
 
+def test_a_call_refused_for_its_tags_has_the_provider_that_its_model_leads_to() -> None:
+    into, headers = account(), [(b"x-tags", b"not a tag")]
+    strict = rules(strict=True)
+    with pytest.raises(InvalidTag):
+        plan_of(CHAT, PLAIN, headers, under=strict, into=into)
+
+    undecided(into, CHAT, RequestHead(headers), under=strict)
+
+    assert (into.provider, into.request_model) == ("openai", "gpt-4o")
+
+
 def test_a_lenient_gateway_lets_the_same_call_through() -> None:
     plan = plan_of(CHAT, PLAIN, [(b"x-tags", b"not a tag")])
 

@@ -89,6 +89,9 @@ def test_an_error_within_a_200_is_the_providers(code: str | None, error_type: st
         ("Invalid value: 'my secret prompt'", "400"),
         ("invalid_request_error\n", "400"),
         ("\u0664\u0660\u0660", "400"),
+        ("429", "429"),
+        ("777", "400"),
+        ("123", "400"),
     ],
 )
 def test_only_a_listed_code_becomes_an_error_type(code: str | None, error_type: str) -> None:

@@ -143,6 +143,26 @@ def test_azure_without_an_endpoint_is_told_so() -> None:
 
 
 @pytest.mark.parametrize(
+    "target", ["/azure/openai/deployments/d/chat/completions", "/azure/openai/v1/responses"]
+)
+def test_azures_prefix_without_an_endpoint_is_told_so(target: str) -> None:
+    known = directory(*well_known_upstreams())
+    address = read_address("POST", target, known.provider_by_name, asked=None)
+
+    with pytest.raises(AzureConfigMissing, match="base_url"):
+        known.choose(address, asked=None, model="d")
+
+
+def test_azures_prefix_is_unknown_where_its_upstream_has_another_name() -> None:
+    eu = Upstream(name="eu", provider="azure.ai.openai", base_url="https://r")
+    known = directory(eu, *well_known_upstreams())
+    address = read_address("POST", "/azure/openai/v1/responses", known.provider_by_name, asked=None)
+
+    with pytest.raises(UnknownPath, match="/<upstream>/<path>"):
+        known.choose(address, asked=None, model=None)
+
+
+@pytest.mark.parametrize(
     ("hint", "upstream"),
     [(None, "openai"), ("anthropic", "anthropic"), ("gcp.gemini", "gemini")],
 )

@@ -1,4 +1,4 @@
-"""A supervisor with stand-ins: the configuration and the relay's script are its arguments."""
+"""A supervisor with stand-ins: the configuration, the relay's script and what to log."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from spanmeter_gateway.config import Config
 from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.supervisor import Commands, serve
 
-logging.basicConfig(format="%(message)s")
+logging.basicConfig(format="%(message)s", level=sys.argv[3])
 config = Config.from_json(sys.argv[1])
 here = Path(__file__).parent
 commands = Commands(

@@ -11,6 +11,7 @@ from spanmeter_gateway.telemetry.otlp_settings import (
     OtlpSettings,
     Schedule,
     Signal,
+    ignored_temporality,
     problems,
     read_schedule,
     read_settings,
@@ -145,6 +146,16 @@ def test_a_wrong_variable_is_named_with_what_it_should_be(suffix: str, text: str
     assert str(caught.value) == f"environment: {variable}: {problem}"
 
 
+@pytest.mark.parametrize("header", ["k-bin=YWJj", "x!y=1", "k=%01", "k=%C3%A9"])
+def test_a_header_that_grpc_cannot_send_ends_the_start(header: str):
+    variable = GENERAL.format("HEADERS")
+
+    with pytest.raises(ConfigError, match="has a name or value that gRPC cannot send as text"):
+        read_settings(HERE | {variable: header, GENERAL.format("PROTOCOL"): "grpc"}, "traces")
+
+    assert read_settings(HERE | {variable: header}, "traces") is not None
+
+
 @pytest.mark.parametrize(
     ("protocol", "given", "problem"),
     [
@@ -214,7 +225,14 @@ def test_metrics_are_exported_as_often_as_is_asked_for(environ: dict[str, str], 
         ("Cumulative", ("cumulative", None)),
         ("delta", ("delta", None)),
         ("LOWMEMORY", ("delta", None)),
-        ("sideways", ("cumulative", "sideways")),
+        (
+            "Sideways",
+            (
+                "cumulative",
+                "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: 'sideways' is not known; "
+                "metrics are cumulative",
+            ),
+        ),
     ],
 )
 def test_a_preference_for_deltas_is_heeded_and_one_that_is_unknown_is_not(
@@ -222,9 +240,9 @@ def test_a_preference_for_deltas_is_heeded_and_one_that_is_unknown_is_not(
 ):
     variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
-    schedule = read_schedule(HERE | {variable: preference})
+    environ = HERE | {variable: preference}
 
-    assert (schedule.temporality, schedule.ignored_temporality) == expected
+    assert (read_schedule(environ).temporality, ignored_temporality(environ)) == expected
 
 
 def test_every_variable_of_a_signal_is_documented():

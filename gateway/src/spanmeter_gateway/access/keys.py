@@ -6,11 +6,11 @@ Knows neither configuration nor HTTP: it is given the secrets once and keeps the
 from collections.abc import Mapping
 from hashlib import sha256
 
-from spanmeter_gateway.errors import InvalidGatewayKey
+from spanmeter_gateway.errors import InvalidGatewayKey, StartError
 
 
 class GatewayKeys:
-    """The keys that open this gateway; of two names with one secret the first counts."""
+    """The keys that open this gateway. Raises `StartError` for two names with one secret."""
 
     __slots__ = ("_name_by_digest",)
 
@@ -18,8 +18,13 @@ class GatewayKeys:
         # Looked up by digest: how long that takes says nothing about the secrets (CWE-208).
         self._name_by_digest: dict[bytes, str] = {}
         for name, secret in secret_by_name.items():
-            if secret:  # an empty one would open the gateway to an empty header
-                self._name_by_digest.setdefault(_digest(secret.encode()), name)
+            if not secret:  # an empty one would open the gateway to an empty header
+                continue
+            first = self._name_by_digest.setdefault(_digest(secret.encode()), name)
+            if first != name:
+                raise StartError(
+                    f"gateway_keys: {first} and {name} have the same secret; each needs its own"
+                )
 
     def identify(self, shown: bytes | None) -> str:
         """Return the name of the key that was shown; raises `InvalidGatewayKey`."""

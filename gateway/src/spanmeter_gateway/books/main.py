@@ -21,7 +21,7 @@ from spanmeter_gateway.books.process import BooksSettings, run_books
 from spanmeter_gateway.config import Config
 from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.metering.prices import PriceBook
-from spanmeter_gateway.start import Start
+from spanmeter_gateway.start import LOG_FORMAT, Start
 from spanmeter_gateway.telemetry.exemplars import exemplar_filter_from_env
 from spanmeter_gateway.telemetry.metric import MetricSettings
 from spanmeter_gateway.telemetry.metric_export import metric_export_from_env
@@ -62,7 +62,7 @@ class NoSpans:
 
 def main() -> None:
     """Run the books; the process's entry point."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     start = Start.read(sys.stdin.buffer)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -7,12 +7,12 @@ import sys
 import threading
 
 from spanmeter_gateway import supervisor
-from spanmeter_gateway.start import Start
+from spanmeter_gateway.start import LOG_FORMAT, Start
 
 
 def main() -> None:
     """Serve the configuration that comes as a line on standard input."""
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    logging.basicConfig(format=LOG_FORMAT)
     start = Start.read(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.exit(supervisor.serve(start.config, on_ready=lambda: None))

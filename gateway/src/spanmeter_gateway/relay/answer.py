@@ -6,7 +6,7 @@ from functools import lru_cache
 from spanmeter.dialects.dialect import ResponseFacts
 from spanmeter_gateway.relay.account import NO_FACTS, Account
 from spanmeter_gateway.relay.meter import Meter
-from spanmeter_gateway.relay.outcome import Verdict
+from spanmeter_gateway.relay.outcome import INTERRUPTED, OK, Verdict, judge_answer
 from spanmeter_gateway.relay.response import Framing, choose_framing, write_head
 from spanmeter_gateway.upstreams.connection import AnswerHead
 
@@ -70,6 +70,21 @@ class Answer:
         if self._facts is None:
             self._facts = self._meter.close() if self._meter is not None else NO_FACTS
         return self._facts
+
+    def verdict(self, *, is_credential_held: bool) -> Verdict:
+        """Judge the answer, now that its body has ended."""
+        if self._account.dialect is None and 300 <= self.status < 400:
+            return OK  # a redirect or a 304 is an answer like any other to what passes through
+        if self._is_torn():
+            return INTERRUPTED
+        return judge_answer(self.status, self.facts(), is_credential_held=is_credential_held)
+
+    def _is_torn(self) -> bool:
+        """Tell a body that only the connection's close ended, and that is half a JSON document."""
+        head = self._head
+        if self.framing is Framing.NONE or head.content_length is not None or head.is_chunked:
+            return False
+        return self.status < 300 and self.facts().unread == "malformed"
 
     def unmetered(self, verdict: Verdict) -> str | None:
         """Say why the answer has no usage; `None` where it has, or where none is owed."""

@@ -25,11 +25,9 @@ from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.outcome import (
     BROKE,
     CANCELLED,
-    OK,
     SHUTDOWN,
     STALLED,
     Verdict,
-    judge_answer,
     judge_early_end,
     judge_error,
 )
@@ -355,11 +353,7 @@ class Call:
         assert self._answer is not None
         assert self._exchange is not None
         is_held = self._exchange.endpoint.held is not None
-        status = self._answer.status
-        if self._account.dialect is None and 300 <= status < 400:
-            self._end(OK)  # a redirect or a 304 is an answer like any other to what passes through
-            return
-        self._end(judge_answer(status, self._answer.facts(), is_credential_held=is_held))
+        self._end(self._answer.verdict(is_credential_held=is_held))
 
     def _end(self, verdict: Verdict) -> None:
         """Write the receipt: the one end of every call."""
@@ -371,7 +365,7 @@ class Call:
             self._exchange = None  # it knows us: a cycle left behind waits for the collector
         self._release()
         account, answer = self._account, self._answer
-        if account.facts is None:
+        if account.upstream is None:
             self._note_undecided()
         facts = answer.facts() if answer is not None else NO_FACTS
         if facts.is_error and answer is not None:

@@ -137,9 +137,9 @@ def note_undecided(account: Account, rules: Rules, *, head: RequestHead, address
     """
     if head.attribution and account.attribution is UNTAGGED:
         account.attribution = attribute(head.attribution, None, _lenient(rules.attribution))
-    if account.facts is not None or account.upstream is not None:
+    if account.upstream is not None:
         return
-    if address.dialect is not None:
+    if account.facts is None and address.dialect is not None:
         account.facts = address.dialect.describe(b"{}", address.path)
     with suppress(CallerError):
         choice = _choice(account, rules, head=head, address=address)

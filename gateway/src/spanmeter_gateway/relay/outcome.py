@@ -1,9 +1,10 @@
 """How a call ended: outcome, error type and whose fault, from what was seen of it. Pure.
 
-The table is in DESIGN.md's words: a provider's own 401 is the caller's fault when the credential is
+The table is in ARCHITECTURE.md: a provider's own 401 is the caller's fault when the credential is
 the caller's, and ours when we hold it.
 """
 
+import re
 from typing import Literal, NamedTuple
 
 from spanmeter.dialects.dialect import ResponseFacts
@@ -41,6 +42,9 @@ KNOWN_CODES = frozenset(
 )
 """Provider codes that may become an `error_type`: a closed list, so that no prose and no free text
 of a provider becomes a label."""
+
+_STATUS = re.compile("[45][0-9]{2}")
+"""Some providers' codes are HTTP statuses: one of an error is as good as a word."""
 
 ErrorSource = Literal["caller", "gateway", "provider"]
 
@@ -103,6 +107,6 @@ def _error_type(facts: ResponseFacts, *, fallback: str) -> str:
     code = facts.error_type
     if code is None:
         return fallback
-    if code in KNOWN_CODES or (len(code) == 3 and code.isascii() and code.isdigit()):
+    if code in KNOWN_CODES or _STATUS.fullmatch(code):
         return code
     return fallback

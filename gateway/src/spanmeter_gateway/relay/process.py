@@ -19,6 +19,7 @@ import uvloop
 from spanmeter_gateway.access.keys import GatewayKeys
 from spanmeter_gateway.board import DROPPED_FIELDS, Board, Column
 from spanmeter_gateway.config import Config
+from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.relay.endpoint import open_endpoint, read_credential
 from spanmeter_gateway.relay.front import RelayProtocol
 from spanmeter_gateway.relay.journey import Rules
@@ -26,18 +27,23 @@ from spanmeter_gateway.relay.relay import Relay
 from spanmeter_gateway.relay.trace import Sampler
 from spanmeter_gateway.routing.choice import Directory
 from spanmeter_gateway.spool.append import SpoolWriter
-from spanmeter_gateway.start import Start
+from spanmeter_gateway.start import LOG_FORMAT, Start
 
 log = logging.getLogger("spanmeter.relay")
 
 
 def main() -> None:
     """Run a relay; the process's entry point."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     start = Start.read(sys.stdin.buffer)
     assert start.fd is not None
     listener = socket.socket(fileno=start.fd)
-    uvloop.run(_serve(start, listener))
+    try:
+        uvloop.run(_serve(start, listener))
+    except StartError as error:
+        # One line, because the supervisor tries again and again: what to do is in it.
+        log.error("cannot start: %s", error)
+        sys.exit(1)
 
 
 async def _serve(start: Start, listener: socket.socket) -> None:
@@ -51,7 +57,10 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         flush_interval_s=config.spool.flush_interval_s,
     )
     spool.start()
-    relay = _open_relay(config, spool=spool, column=column)
+    try:
+        relay = _open_relay(config, spool=spool, column=column)
+    except OSError as error:  # a file was there when the configuration was checked
+        raise StartError(str(error)) from error
     server = _Server(_uvicorn_config(config, relay), relay)
     _spare_the_collector()
     sweeping = asyncio.create_task(relay.sweep_forever())

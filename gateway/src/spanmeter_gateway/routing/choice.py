@@ -24,6 +24,10 @@ HOME_OF_CREDENTIAL_HEADER = {
 }
 """A path such as `/v1/models` is served by several providers; these headers tell whose it is."""
 VERTEX = "gcp.vertex_ai"
+_OF_NOBODY = (
+    "this path belongs to no known provider: use a provider's own path such as "
+    "/v1/chat/completions, or /<upstream>/<path>"
+)
 _DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){2}(?:/|$)", re.IGNORECASE)
 _REMEMBERED_MODEL = 256
 """Characters; a name of a megabyte is no model, and must not fill the memory of those that are."""
@@ -134,6 +138,10 @@ class Directory:
             return asked, False
         if address.provider is not None:
             return self._azure(address.provider), False
+        if address.path.startswith("/azure/"):
+            # No upstream has this name; the caller's credential is Azure's, and no default's.
+            self._azure(AZURE)
+            raise UnknownPath(_OF_NOBODY)
         if address.dialect is not None:
             return self._by_model(address, address.dialect.family, model)
         return self._of_other_path(address, hint), False
@@ -183,10 +191,7 @@ class Directory:
         elif address.path.startswith("/v1/"):
             found = self._default
         if found is None:
-            raise UnknownPath(
-                "this path belongs to no known provider: use a provider's own path such as "
-                "/v1/chat/completions, or /<upstream>/<path>"
-            )
+            raise UnknownPath(_OF_NOBODY)
         return found
 
 

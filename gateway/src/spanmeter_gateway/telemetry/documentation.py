@@ -23,7 +23,10 @@ OpenMetrics, whichever is asked for.
 - **tags**: the metric also has a label for each key in `tags.labels` (`spanmeter_tag_env`,
   `spanmeter_tag_team`, ...), with the first value that the call has for that key.
 - Every counter survives restarts of the books. A new series stands at 0 until it was scraped once,
-  at most 60 s, so that `increase()` sees its first event.
+  at most 60 s, so that `increase()` sees its first event. `/metrics?peek=true` is no scrape: look
+  by hand with it. Of two Prometheus servers the one that scrapes first sees the 0.
+- A metric appears with its first event, those of OTLP where an endpoint is set; what
+  [operations.md](operations.md#health-metrics) alerts on as a loss stands at 0 from the start.
 - The same series go out over [OTLP](configuration.md#otlp) where an endpoint is set, under their
   OpenTelemetry names. An empty label is left out there, and a new series stands at 0 in the first
   export that was accepted.

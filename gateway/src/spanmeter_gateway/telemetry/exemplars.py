@@ -17,8 +17,19 @@ def exemplar_filter_from_env(environ: Mapping[str, str]) -> ExemplarFilter:
 
     Source: OpenTelemetry specification, configuration/sdk-environment-variables.md, "Enum".
     """
-    text = environ.get(_VARIABLE, "").strip()
-    wanted = _FILTERS.get(text.lower())
-    if wanted is None and text:
-        _log.warning("%s is none of %s: %s", _VARIABLE, ", ".join(_FILTERS), text)
-    return wanted or DEFAULT_SETTINGS.exemplar_filter
+    ignored = ignored_filter(environ)
+    if ignored is not None:
+        _log.warning(ignored)
+    return _FILTERS.get(_wanted(environ).lower(), DEFAULT_SETTINGS.exemplar_filter)
+
+
+def ignored_filter(environ: Mapping[str, str]) -> str | None:
+    """Say so where the variable holds a value that is not known."""
+    text = _wanted(environ)
+    if not text or text.lower() in _FILTERS:
+        return None
+    return f"{_VARIABLE} is none of {', '.join(_FILTERS)}: {text}"
+
+
+def _wanted(environ: Mapping[str, str]) -> str:
+    return environ.get(_VARIABLE, "").strip()

@@ -16,7 +16,12 @@ from spanmeter_gateway.telemetry.cells import Reader
 from spanmeter_gateway.telemetry.metric_deltas import Deltas
 from spanmeter_gateway.telemetry.otlp import Value
 from spanmeter_gateway.telemetry.otlp_metrics import MetricEncoder, Piece, SeriesKey
-from spanmeter_gateway.telemetry.otlp_settings import Schedule, read_schedule, read_settings
+from spanmeter_gateway.telemetry.otlp_settings import (
+    Schedule,
+    ignored_temporality,
+    read_schedule,
+    read_settings,
+)
 from spanmeter_gateway.telemetry.otlp_transport import Answer, Transport, open_transport
 from spanmeter_gateway.telemetry.registry import Family, Registry
 
@@ -159,11 +164,9 @@ def metric_export_from_env(
     if settings is None:
         return None
     schedule = read_schedule(environ)
-    if schedule.ignored_temporality is not None:
-        _log.warning(
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: %r is not known; metrics are "
-            "cumulative", schedule.ignored_temporality,
-        )  # fmt: skip
+    ignored = ignored_temporality(environ)
+    if ignored is not None:
+        _log.warning(ignored)
     encoder = MetricEncoder(
         resource, temporality=schedule.temporality, started_at_ns=time.time_ns()
     )

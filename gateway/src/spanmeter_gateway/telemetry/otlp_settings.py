@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from spanmeter_gateway.errors import ConfigError, ConfigProblem
 
@@ -37,10 +37,17 @@ _EXPORTERS: Mapping[Signal, str] = {
 _PATH: Mapping[Signal, str] = {"traces": "/v1/traces", "metrics": "/v1/metrics"}
 _PROTOCOLS: Mapping[str, Protocol] = {"grpc": "grpc", "http/protobuf": "http/protobuf"}
 _COMPRESSIONS: Mapping[str, Compression] = {"none": "none", "gzip": "gzip", "deflate": "deflate"}
+_TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+_TEMPORALITIES: Mapping[str, Temporality] = {
+    "cumulative": "cumulative",
+    "delta": "delta",
+    "lowmemory": "delta",
+}
 # Nobody means less, but for who writes seconds.
 _SHORTEST_MS = 100
 _LONGEST_MS = 86_400_000
 # What the SDK's parser takes; of anything else it logs the text, which may be a secret.
+_GRPC_NAME = re.compile("[0-9a-z_.-]+")
 _HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
 
 
@@ -70,8 +77,6 @@ class Schedule:
     timeout_s: float = 30.0
     """For one export, however many requests it takes."""
     temporality: Temporality = "cumulative"
-    ignored_temporality: str | None = None
-    """What was asked for and is not known."""
 
 
 def read_settings(environ: Mapping[str, str], signal: Signal) -> OtlpSettings | None:
@@ -94,13 +99,20 @@ def read_schedule(environ: Mapping[str, str]) -> Schedule:
     timeout_s = variables.seconds("OTEL_METRIC_EXPORT_TIMEOUT", 30.0)
     if _is_on(environ, "metrics"):
         variables.check()
-    wanted = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
-    return Schedule(
-        interval_s,
-        timeout_s,
-        "delta" if wanted in {"delta", "lowmemory"} else "cumulative",
-        None if wanted in {"", "cumulative", "delta", "lowmemory"} else wanted,
-    )
+    temporality = _TEMPORALITIES.get(_wanted_temporality(environ), "cumulative")
+    return Schedule(interval_s, timeout_s, temporality)
+
+
+def ignored_temporality(environ: Mapping[str, str]) -> str | None:
+    """Say so where the preference is one that is not known."""
+    wanted = _wanted_temporality(environ)
+    if not wanted or wanted in _TEMPORALITIES:
+        return None
+    return f"{_TEMPORALITY}: {wanted!r} is not known; metrics are cumulative"
+
+
+def _wanted_temporality(environ: Mapping[str, str]) -> str:
+    return environ.get(_TEMPORALITY, "").strip().lower()
 
 
 def problems(environ: Mapping[str, str]) -> list[ConfigProblem]:
@@ -181,7 +193,7 @@ def _settings(variables: _Variables) -> OtlpSettings:
         variables.note(variable, f"{text!r} is not supported: use grpc or http/protobuf")
         protocol = "http/protobuf"
     endpoint, is_insecure = _endpoint(variables, protocol)
-    _check_headers(variables)
+    _check_headers(variables, protocol)
     timeout, _ = variables.find("TIMEOUT")
     client_cert_file, client_key_file = _client_files(variables, protocol)
     return OtlpSettings(
@@ -238,11 +250,21 @@ def _port(protocol: Protocol) -> int:
     return 4317 if protocol == "grpc" else 4318
 
 
-def _check_headers(variables: _Variables) -> None:
+def _check_headers(variables: _Variables, protocol: Protocol) -> None:
     variable, text = variables.find("HEADERS")
-    parts = [part.strip() for part in text.split(",")]
-    if not all(_HEADER.fullmatch(part) for part in parts if part):
+    parts = [part for piece in text.split(",") if (part := piece.strip())]
+    if not all(map(_HEADER.fullmatch, parts)):
         variables.note(variable, "is not a list of name=value,name=value with URL-encoded values")
+    elif protocol == "grpc" and not all(map(_fits_grpc, parts)):
+        variables.note(variable, "has a name or value that gRPC cannot send as text")
+
+
+def _fits_grpc(header: str) -> bool:
+    """Tell whether gRPC takes a header as text (grpc, doc/PROTOCOL-HTTP2.md, Custom-Metadata)."""
+    name, _, value = header.partition("=")
+    name, value = name.strip().lower(), unquote(value)
+    is_name = _GRPC_NAME.fullmatch(name) is not None and not name.endswith("-bin")
+    return is_name and value.isascii() and value.isprintable()
 
 
 def _compression(variables: _Variables, protocol: Protocol) -> Compression:

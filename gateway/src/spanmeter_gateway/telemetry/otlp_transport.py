@@ -221,6 +221,8 @@ class GrpcTransport:
         except ValueError:
             # grpc raises it on a channel that `shutdown` has closed meanwhile.
             return Answer.BUSY
+        except TypeError as error:  # of a header that gRPC does not take
+            return self._complaint.answer(Answer.REFUSED, type(error).__name__)
         if result.name == "SUCCESS":
             return Answer.ACCEPTED
         failure = exporter.failure
