@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from spanmeter_gateway.telemetry.cells import Reader
 from spanmeter_gateway.telemetry.exposition import print_text
 from spanmeter_gateway.telemetry.registry import Registry
+from spanmeter_gateway.telemetry.scrapers import Scrapers
 
 _GZIP_BYTES = 1_000
 
@@ -17,21 +18,21 @@ _GZIP_BYTES = 1_000
 class Render(Protocol):
     """Print the registry for an `Accept` header: the body and its content type.
 
-    `is_scrape` is false for somebody who only looks: see `Registry.collect`.
+    `scraper` names who scrapes; `None` is somebody who only looks: see `Registry.collect`.
     """
 
-    def __call__(self, accept: str | None, *, is_scrape: bool = True) -> tuple[bytes, str]: ...
+    def __call__(self, accept: str | None, *, scraper: str | None) -> tuple[bytes, str]: ...
 
 
 def render_with(registry: Registry, lock: AbstractContextManager[object]) -> Render:
     """Print the registry as it was committed last; the books' lock is not held while printing."""
 
-    def render(accept: str | None, *, is_scrape: bool = True) -> tuple[bytes, str]:
+    scrapers = Scrapers()
+
+    def render(accept: str | None, *, scraper: str | None) -> tuple[bytes, str]:
         with lock:
-            families, gauges = (
-                registry.collect(Reader.SCRAPE if is_scrape else Reader.NONE),
-                registry.gauges(),
-            )
+            reader = Reader.NONE if scraper is None else scrapers.reader(scraper)
+            families, gauges = registry.collect(reader), registry.gauges()
         return print_text(families, gauges, accept)
 
     return render
@@ -45,11 +46,15 @@ def create_app(render: Render) -> FastAPI:
 
     @app.get("/metrics")
     def metrics(
+        request: Request,
         accept: Annotated[str | None, Header()] = None,
+        user_agent: Annotated[str, Header()] = "",
         *,
         peek: bool = False,
     ) -> Response:
-        body, content_type = render(accept, is_scrape=not peek)
+        address = request.client.host if request.client else ""
+        scraper = None if peek else f"{address} {user_agent}"
+        body, content_type = render(accept, scraper=scraper)
         return Response(body, headers={"content-type": content_type})
 
     @app.get("/healthz")

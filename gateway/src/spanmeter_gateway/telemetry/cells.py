@@ -12,9 +12,10 @@ class Reader(IntFlag):
     """Who collects: each is shown a new series at 0 once; somebody who only looks is no reader."""
 
     NONE = 0
-    SCRAPE = 1
-    OTLP = 2
-    ALL = 3
+    OTLP = 1
+    SCRAPE = 2
+    ALL = 0x1FF
+    """OTLP, and 8 scrapers: `SCRAPE` and the bits above it, see `scrapers`."""
 
 
 class Exemplar(NamedTuple):

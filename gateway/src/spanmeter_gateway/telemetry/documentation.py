@@ -24,7 +24,7 @@ OpenMetrics, whichever is asked for.
   `spanmeter_tag_team`, ...), with the first value that the call has for that key.
 - Every counter survives restarts of the books. A new series stands at 0 until it was scraped once,
   at most 60 s, so that `increase()` sees its first event. `/metrics?peek=true` is no scrape: look
-  by hand with it. Of two Prometheus servers the one that scrapes first sees the 0.
+  by hand with it. Up to 8 scrapers, by address and user agent, each see the 0 once.
 - A metric appears with its first event, those of OTLP where an endpoint is set; what
   [operations.md](operations.md#health-metrics) alerts on as a loss stands at 0 from the start.
 - The same series go out over [OTLP](configuration.md#otlp) where an endpoint is set, under their
