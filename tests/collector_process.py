@@ -5,20 +5,17 @@ It runs `otel-collector.yaml` as it is; a second file moves the ports and shorte
 
 import json
 import os
-import socket
 import subprocess
-import tempfile
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import yaml
 from tests.components import require
 from tests.processes import is_answering, wait_until
+from tests.programs import STOP_S, Program, free_ports
 
 CONFIG = Path(__file__).resolve().parent.parent / "otel-collector.yaml"
-STOP_S = 30.0
 _PORTS = ("grpc", "http", "prometheus", "health", "own")
 
 
@@ -29,7 +26,7 @@ def shipped() -> dict[str, Any]:
     return loaded
 
 
-class CollectorProcess:
+class CollectorProcess(Program):
     """`with CollectorProcess(traces_to=sink) as collector:`; stops it at the end.
 
     `sample_percent` is the share of traces kept that no other policy keeps. Its queue on disk
@@ -38,9 +35,8 @@ class CollectorProcess:
 
     def __init__(self, *, traces_to: str = "http://127.0.0.1:9", sample_percent: int = 100) -> None:
         self._program = require("otelcol-spanmeter")
-        self._folder = tempfile.TemporaryDirectory(prefix="spanmeter-collector-")
-        self.folder = Path(self._folder.name)
-        self.ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        super().__init__("collector")
+        self.ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.log_file = self.folder / "log.jsonl"
         self._environ = {
             "PATH": os.environ["PATH"],
@@ -48,24 +44,6 @@ class CollectorProcess:
             "TRACES_ENDPOINT": traces_to,
             "TRACES_SAMPLE_PERCENT": str(sample_percent),
         }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self._folder.cleanup()
 
     @property
     def pid(self) -> int:
@@ -117,18 +95,6 @@ class CollectorProcess:
             )
         wait_until(self._is_ready)
 
-    def stop(self) -> None:
-        """Send SIGTERM and wait until it has ended; what is queued stays queued."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_S)
-                raise
-
     def kill(self) -> None:
         """End it as a crash would."""
         process, self._process = self._process, None
@@ -137,9 +103,7 @@ class CollectorProcess:
         process.wait(STOP_S)
 
     def _is_ready(self) -> bool:
-        assert self._process is not None
-        ended = self._process.poll()
-        assert ended is None, f"it ended while starting:\n{self.log_file.read_text()}"
+        self.require_running(self.log_file.read_text())
         return is_answering(self._url("health"))
 
     def _url(self, port: str) -> str:
@@ -188,12 +152,3 @@ def _get(url: str) -> str:
     request = urllib.request.Request(url, headers={"accept": "application/openmetrics-text"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         return str(answer.read().decode())
-
-
-def _free_ports(count: int) -> list[int]:
-    # All at once, so that the system cannot hand out one port twice.
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in taken]
-    for each in taken:
-        each.close()
-    return ports

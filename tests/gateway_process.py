@@ -5,7 +5,6 @@ Everything is seen from outside: HTTP, signals, files. Nothing of the gateway's 
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any, Self
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from tests.programs import free_ports
 
 START_S = 30.0
 STOP_S = 30.0
@@ -77,7 +77,7 @@ class GatewayProcess:
         self.folder = Path(self._folder.name)
         self.data_dir = self.folder / "data"
         self.errors_file = self.folder / "stderr.txt"
-        relay_port, books_port = _free_ports(2)
+        relay_port, books_port = free_ports(2)
         self.url = f"http://127.0.0.1:{relay_port}"
         self.books_url = f"http://127.0.0.1:{books_port}"
         self.config: dict[str, Any] = {
@@ -215,15 +215,6 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    # All at once, so that the system cannot hand out one port twice.
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in taken]
-    for each in taken:
-        each.close()
-    return ports
 
 
 def _clean_environ() -> dict[str, str]:

@@ -1,24 +1,17 @@
 """A real Prometheus on a free loopback port, with a folder of its own, while a test runs."""
 
 import json
-import socket
 import subprocess
-import tempfile
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import yaml
 from tests.components import require
+from tests.processes import is_answering, wait_until
+from tests.programs import Program, free_ports
 
-START_S = 30.0
-STOP_S = 15.0
-PAUSE_S = 0.05
 SCRAPE_INTERVAL = "250ms"
 
 
@@ -32,7 +25,7 @@ class Sample(NamedTuple):
 Samples = list[Sample]
 
 
-class PrometheusProcess:
+class PrometheusProcess(Program):
     """`with PrometheusProcess({"books": "127.0.0.1:9464"}) as prometheus:` scrapes these jobs.
 
     `settings` are further top-level keys of its configuration (`rule_files`, `alerting`), `flags`
@@ -50,8 +43,7 @@ class PrometheusProcess:
         program: str = "prometheus",
     ) -> None:
         self._program = require(program)
-        self._folder = tempfile.TemporaryDirectory(prefix="spanmeter-prometheus-")
-        self.folder = Path(self._folder.name)
+        super().__init__("prometheus")
         self._config: dict[str, Any] = {
             "global": {
                 "scrape_interval": scrape_interval,
@@ -65,24 +57,7 @@ class PrometheusProcess:
             **(settings or {}),
         }
         self._flags = tuple(flags)
-        self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
 
     @property
     def errors(self) -> str:
@@ -99,11 +74,17 @@ class PrometheusProcess:
         self, expression: str, is_enough: Callable[[Samples], object], *, timeout_s: float = 30
     ) -> Samples:
         """Evaluate until the samples satisfy a predicate; raises `TimeoutError`."""
-        until = time.monotonic() + timeout_s
-        while not is_enough(samples := self.query(expression)):
-            if time.monotonic() > until:
-                raise TimeoutError(f"not as awaited: {expression} is {samples}\n{self.errors}")
-            time.sleep(PAUSE_S)
+        samples: Samples = []
+
+        def is_so() -> object:
+            nonlocal samples
+            samples = self.query(expression)
+            return is_enough(samples)
+
+        try:
+            wait_until(is_so, timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"{expression} is {samples}\n{self.errors}") from error
         return samples
 
     def wait_scrapes(self, count: int, *, job: str) -> None:
@@ -117,11 +98,11 @@ class PrometheusProcess:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             return json.loads(answer.read())["data"]
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
         config_file = self.folder / "prometheus.yml"
         config_file.write_text(yaml.safe_dump(self._config, sort_keys=False))
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        [port] = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         with (self.folder / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
@@ -138,27 +119,8 @@ class PrometheusProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until = time.monotonic() + START_S
-        while not _is_ready(self.url):
-            assert self._process.poll() is None, f"it ended while starting:\n{self.errors}"
-            assert time.monotonic() < until, f"it does not get ready:\n{self.errors}"
-            time.sleep(PAUSE_S)
+        wait_until(self._is_ready)
 
-    def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_S)
-        self._folder.cleanup()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/-/ready", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
+    def _is_ready(self) -> bool:
+        self.require_running(self.errors)
+        return is_answering(f"{self.url}/-/ready")

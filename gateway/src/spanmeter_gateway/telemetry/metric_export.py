@@ -112,7 +112,7 @@ class MetricExport:
             if self._deltas is not None:
                 sent = self._deltas.take(families, now_ns=now_ns)
             is_sent = self._send(self._encoder.encode(sent, gauges, now_ns=now_ns), accepted)
-        except Exception as error:  # noqa: BLE001 - one odd series must not end all exports
+        except (OSError, TypeError, ValueError) as error:  # of one odd series, or a transport
             _log.error("metrics could not be encoded: %s", type(error).__name__)
         if self._deltas is not None and accepted:
             self._deltas.accept(accepted)
