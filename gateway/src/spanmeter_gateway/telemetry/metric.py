@@ -74,3 +74,14 @@ def label(attribute: str) -> str:
     prometheus/otlptranslator does by default (labelnamer.go, `UnderscoreEscapingWithSuffixes`).
     """
     return re.sub(r"[^A-Za-z0-9]+", "_", attribute)
+
+
+def counter(name: str, unit: str, description: str, *attributes: str) -> Metric:
+    """Make a counter of our own; its Prometheus name ends in `_total`."""
+    return Metric(name, label(name) + "_total", "counter", unit, description, attributes)
+
+
+def gauge(name: str, unit: str, description: str, *attributes: str) -> Metric:
+    """Make a gauge of our own; its Prometheus name ends in its unit."""
+    suffix = {"s": "_seconds", "By": "_bytes"}.get(unit, "")
+    return Metric(name, label(name) + suffix, "gauge", unit, description, attributes)

@@ -8,7 +8,14 @@ docs/http) and GENERAL (its docs/general).
 
 from typing import Literal
 
-from spanmeter_gateway.telemetry.metric import Metric, Semconv, label
+from spanmeter_gateway.telemetry.buckets import (
+    COST_USD,
+    GENAI_SECONDS,
+    GENAI_TOKENS,
+    HTTP_SECONDS,
+    WAIT_SECONDS,
+)
+from spanmeter_gateway.telemetry.metric import Metric, Semconv, counter, gauge, label
 
 __all__ = ["Metric", "Semconv", "label"]
 
@@ -157,23 +164,6 @@ SCOPE = "spanmeter"
 # GENAI README.md names it; the repository has tagged no release yet.
 SCHEMA_URL = "https://opentelemetry.io/schemas/gen-ai/1.42.0"
 
-# -- buckets ---------------------------------------------------------------------------------------
-# GENAI gen-ai-metrics.md, and two more: long reasoning calls last beyond its 82 s.
-GENAI_SECONDS = (
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
-    163.84, 327.68,
-)  # fmt: skip
-# GENAI gen-ai-token-metrics.md: powers of 4.
-GENAI_TOKENS = tuple(float(4**power) for power in range(14))
-# HTTP http-metrics.md.
-HTTP_SECONDS = (
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-)  # fmt: skip
-COST_USD = (1e-05, 1e-04, 5e-04, 1e-03, 5e-03, 1e-02, 5e-02, 0.1, 0.5, 1.0, 5.0)
-# What a caller waits: 0.1 to 120 s, with a bound exactly at the latency alert's 20 s and at the
-# thresholds of the shipped Collector's samplers, or a quantile would be interpolated across them.
-WAIT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 120.0)
-
 # -- metrics ---------------------------------------------------------------------------------------
 NANOS = 1_000_000_000
 
@@ -223,15 +213,6 @@ def _genai_usage(kind: str, description: str) -> Metric:
         attributes=(*_GENAI, TOKEN_MODALITY), tagged=True, semconv=_LATEST,
         source="GENAI gen-ai-token-metrics.md",
     )  # fmt: skip
-
-
-def _counter(name: str, unit: str, description: str, *attributes: str) -> Metric:
-    return Metric(name, label(name) + "_total", "counter", unit, description, attributes)
-
-
-def _gauge(name: str, unit: str, description: str, *attributes: str) -> Metric:
-    suffix = {"s": "_seconds", "By": "_bytes"}.get(unit, "")
-    return Metric(name, label(name) + suffix, "gauge", unit, description, attributes)
 
 
 def _per_call(
@@ -295,7 +276,7 @@ UNMETERED = _per_call(
     REASON,
 )  # fmt: skip
 # spanmeter_tag_violations_total
-TAG_VIOLATIONS = _counter(
+TAG_VIOLATIONS = counter(
     "spanmeter.tag_violations", "{violation}", "Tags or features dropped or altered.", REASON
 )
 
@@ -348,42 +329,42 @@ HTTP_SERVER_DURATION = Metric(
 )  # fmt: skip
 
 # Health of the books themselves: spanmeter_receipts_entered_total and so on.
-RECEIPTS_ENTERED = _counter("spanmeter.receipts_entered", "{receipt}", "Receipts entered.")
-RECEIPTS_DROPPED = _counter("spanmeter.receipts_dropped", "{receipt}", "Receipts lost.", REASON)
-SEGMENTS = _counter("spanmeter.segments", "{segment}", "Spool segments read, by result.", RESULT)
-RELAY_LOST = _counter(
+RECEIPTS_ENTERED = counter("spanmeter.receipts_entered", "{receipt}", "Receipts entered.")
+RECEIPTS_DROPPED = counter("spanmeter.receipts_dropped", "{receipt}", "Receipts lost.", REASON)
+SEGMENTS = counter("spanmeter.segments", "{segment}", "Spool segments read, by result.", RESULT)
+RELAY_LOST = counter(
     "spanmeter.relay_lost_calls", "{call}", "Calls closed by the books because their relay died."
 )
-COMMIT_FAILURES = _counter(
+COMMIT_FAILURES = counter(
     "spanmeter.books.commit_failures", "{commit}", "Commits of the books that failed."
 )
-SPANS = _counter("spanmeter.spans", "{span}", "Spans sent, dropped or failed.", RESULT)
-METRIC_EXPORTS = _counter(
+SPANS = counter("spanmeter.spans", "{span}", "Spans sent, dropped or failed.", RESULT)
+METRIC_EXPORTS = counter(
     "spanmeter.metric_exports", "{export}", "Exports of all metrics over OTLP, by result.", RESULT
 )
-SPAN_QUEUE_SIZE = _gauge("spanmeter.span_queue.size", "By", "Encoded spans that wait to be sent.")
-SPAN_QUEUE_CAPACITY = _gauge(
+SPAN_QUEUE_SIZE = gauge("spanmeter.span_queue.size", "By", "Encoded spans that wait to be sent.")
+SPAN_QUEUE_CAPACITY = gauge(
     "spanmeter.span_queue.capacity", "By", "What the queue of spans holds; beyond it they drop."
 )
 # spanmeter_reconciliation_difference
-RECONCILIATION = _gauge(
+RECONCILIATION = gauge(
     "spanmeter.reconciliation_difference", "{item}",
     "What two independent counts of the same differ by; 0 unless something was dropped.", PAIR,
 )  # fmt: skip
 # The cardinality governor about itself.
-LABEL_OVERFLOW = _counter(
+LABEL_OVERFLOW = counter(
     "spanmeter.label_overflow", "{call}", f"Calls counted under `{FOLDED}`, by label.", LABEL
 )
-LABEL_VALUES = _gauge("spanmeter.label.values", "{value}", "Distinct values in use.", LABEL)
-LABEL_BUDGET = _gauge("spanmeter.label.budget", "{value}", "Distinct values allowed.", LABEL)
-SERIES = _gauge("spanmeter.series", "{series}", "Series in use, each bucket being one.")
-SERIES_BUDGET = _gauge("spanmeter.series_budget", "{series}", "Series allowed.")
-BOOKS_LAG = _gauge("spanmeter.books.lag", "s", "Age of the oldest receipt that is not entered yet.")
+LABEL_VALUES = gauge("spanmeter.label.values", "{value}", "Distinct values in use.", LABEL)
+LABEL_BUDGET = gauge("spanmeter.label.budget", "{value}", "Distinct values allowed.", LABEL)
+SERIES = gauge("spanmeter.series", "{series}", "Series in use, each bucket being one.")
+SERIES_BUDGET = gauge("spanmeter.series_budget", "{series}", "Series allowed.")
+BOOKS_LAG = gauge("spanmeter.books.lag", "s", "Age of the oldest receipt that is not entered yet.")
 REQUESTS_ACTIVE = Metric(
     "spanmeter.request.active", "spanmeter_request_active", "updowncounter", "{request}",
     "Requests that the relays are working on.",
 )  # fmt: skip
-BUILD_INFO = _gauge("spanmeter.build_info", "", "Always 1; the version that runs.", VERSION)
+BUILD_INFO = gauge("spanmeter.build_info", "", "Always 1; the version that runs.", VERSION)
 
 METRICS: tuple[Metric, ...] = (
     CALLS, CALL_DURATION, ATTEMPTS, PASSTHROUGH, TOKENS, COST, OPERATION_COST, UNPRICED, UNMETERED,
