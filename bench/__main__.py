@@ -7,29 +7,101 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from rich.console import Console
 
-from bench import books, measures, peers, profiler, streams
+from bench import (
+    arena_table,
+    bodies,
+    books,
+    cardinality,
+    cold,
+    crowd,
+    environment,
+    measures,
+    profiler,
+    results,
+    streams,
+    sustained,
+    together,
+)
 from bench.candidates import Candidate
 from bench.contest import QUICK, Contest, Pace
 from bench.nginx import nginx
+from bench.peers import PEERS, Peer
 from bench.processes import RIG_CPU, Failed, going_ahead
 from bench.relay import relay
 from bench.report import Report
-from bench.rig import CACHE, Door, Mock, Rig, build
+from bench.rig import CACHE, Door, Invalid, Rig, build
 from bench.rows import Row, middle
+from bench.stage import Measure, Progress, Stage, Start, tell
 
-LOG_WIDTH = 170
-MEASURES = ("calls", "tls", "latency", "chunk-cpu", "chunk-rate", "memory", "books")
-Start = Callable[[Mock, Path, str], AbstractContextManager[Candidate]]
+LOG_WIDTH = 200
 CONTENDERS: dict[str, Start] = {"spanmeter": relay, "nginx": nginx}
 """Who can stand against nginx; nginx against itself shows what is noise."""
+
+
+def _calls(stage: Stage) -> list[Row]:
+    rows = measures.closed_loop(stage.contest)
+    as_they_came = rows[-1]
+    sides = (middle(as_they_came.reference), middle(as_they_came.ours))
+    for one, rate in zip(stage.contest.both, sides, strict=True):
+        stage.full_rate_by_name[one.name] = rate
+    return rows
+
+
+def _latency(stage: Stage) -> list[Row]:
+    if not stage.full_rate_by_name:
+        _calls(stage)
+    rates = {one.name: stage.full_rate(one) for one in stage.contest.both}
+    return measures.added_latency(stage.contest, rates)
+
+
+def _chunk_cost(stage: Stage) -> list[Row]:
+    rows = streams.chunk_cost(stage.contest)
+    if stage.contest.pace is QUICK:
+        return rows
+    return rows + streams.chunk_cost(stage.contest, is_usage_asked=False)
+
+
+def _memory(stage: Stage) -> list[Row]:
+    sides = (stage.start_reference, stage.start_ours)
+    return streams.memory(stage.contest, tuple(partial(stage.fresh, side) for side in sides))
+
+
+def _together(stage: Stage) -> list[Row]:
+    if not stage.full_rate_by_name:
+        _calls(stage)
+    return together.together(stage)
+
+
+MEASURES: dict[str, Measure] = {
+    "ceiling": Measure(15, lambda stage: measures.ceiling(stage.contest)),
+    "calls": Measure(35, _calls),
+    "tls": Measure(35, lambda stage: measures.closed_loop(stage.contest, is_tls=True)),
+    "latency": Measure(65, _latency),
+    "large": Measure(45, bodies.large_prompts),
+    "embeddings": Measure(45, bodies.embeddings),
+    "chunk-cpu": Measure(80, _chunk_cost),
+    "chunk-rate": Measure(110, lambda stage: streams.chunk_rate(stage.contest)),
+    "open-streams": Measure(60, crowd.open_streams),
+    "memory": Measure(25, _memory),
+    "cold-start": Measure(25, cold.starts),
+    "books": Measure(30, lambda stage: books.receipt_cost(stage.contest, stage.mock)),
+    "together": Measure(110, _together),
+}
+"""In this order; the numbers are the seconds that each takes at full pace, for who waits."""
+INSTALL = "install"
+ALWAYS = "ceiling"
+PEERS_STEP = "peers"
+ALL_PEERS = "all"
+QUICK_SHARE = 0.4
+PEER_SECONDS = 75.0
+"""For each peer, and for nginx and ours among them."""
 
 
 def main() -> None:
@@ -37,32 +109,78 @@ def main() -> None:
     arguments = _parse()
     if (os.cpu_count() or 1) <= RIG_CPU:
         raise SystemExit("bench: two CPUs are needed, one for the relay and one for the load")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    if arguments.command == INSTALL:
+        _installed([ALL_PEERS])
+        return
+    arguments.compared = _installed(arguments.peers)
     os.sched_setaffinity(0, {RIG_CPU})
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to stop"))
     with going_ahead() if arguments.ahead else nullcontext(), _folder() as folder:
-        rig = Rig(build(), folder)
-        if arguments.command == "profile":
-            profiler.profile(rig, is_streamed=arguments.streams, seconds=arguments.seconds)
-            return
+        COMMANDS[arguments.command](Rig(build(), folder), arguments)
+
+
+def _run(rig: Rig, arguments: argparse.Namespace) -> None:
+    try:
         report = run(rig, arguments)
+    except Failed as error:
+        sys.exit(f"bench: {error}")
     report.show(_console())
     if arguments.json is not None:
         arguments.json.write_bytes(report.to_json())
+    if arguments.write:
+        tell(f"wrote {results.write(report, environment.describe(arguments.compared))}")
     if any(row.verdict == "MISSED" for row in report.rows):
-        print("bench: a bar was missed", file=sys.stderr)
+        tell("a bar was missed")
+
+
+def _profile(rig: Rig, arguments: argparse.Namespace) -> None:
+    profiler.profile(rig, is_streamed=arguments.streams, seconds=arguments.seconds)
+
+
+def _cardinality(rig: Rig, arguments: argparse.Namespace) -> None:
+    cardinality.run(rig, json=arguments.json, is_quick=arguments.quick)
+
+
+def _sustained(rig: Rig, arguments: argparse.Namespace) -> None:
+    is_kept = sustained.run(rig, arguments)
+    sys.exit(None if is_kept else "bench: a promise was broken")
+
+
+COMMANDS: dict[str, Callable[[Rig, argparse.Namespace], None]] = {
+    "run": _run,
+    "profile": _profile,
+    "cardinality": _cardinality,
+    "sustained": _sustained,
+}
+
+
+def _stop(*_: object) -> None:
+    """Leave through every block that ends processes; a second signal does not hurry it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit("bench: told to stop")
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("run", "profile"), default="run")
-    parser.add_argument("--quick", action="store_true", help="about a minute, and rougher")
+    commands = (*COMMANDS, INSTALL)
+    parser.add_argument("command", nargs="?", choices=commands, default="run")
+    parser.add_argument("--quick", action="store_true", help="a few minutes, and rougher")
     parser.add_argument("--json", type=Path, help="write every round's figures there")
+    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
     parser.add_argument("--contender", choices=sorted(CONTENDERS), default="spanmeter")
     parser.add_argument("--ahead", action="store_true", help="go before the machine's other work")
-    parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES)
-    parser.add_argument("--peers", nargs="+", choices=sorted(peers.PEERS), default=[])
+    names = [*MEASURES, PEERS_STEP]
+    parser.add_argument("--only", nargs="+", choices=names, default=list(MEASURES))
+    parser.add_argument("--peers", nargs="+", choices=[ALL_PEERS, *PEERS], default=[])
     parser.add_argument("--streams", action="store_true", help="profile streams instead of calls")
     parser.add_argument("--seconds", type=float, default=5.0, help="of profile")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of sustained")
+    parser.add_argument(
+        "--load", type=float, default=0.7, help="of sustained: share of its maximum"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="of sustained: relays")
     return parser.parse_args()
 
 
@@ -91,7 +209,7 @@ def _folder() -> Iterator[Path]:
 
 
 def run(rig: Rig, arguments: argparse.Namespace) -> Report:
-    """Bring everybody up and measure what was asked for."""
+    """Bring both sides up and measure what was asked for; a measure that fails is remarked on."""
     contender = CONTENDERS[arguments.contender]
     with ExitStack() as stack:
         mock = stack.enter_context(rig.mock())
@@ -100,66 +218,45 @@ def run(rig: Rig, arguments: argparse.Namespace) -> Report:
         ours = stack.enter_context(contender(mock, rig.folder, name))
         direct = Candidate("direct", None, Door(mock.plain_port), Door(mock.plain_port))
         pace = QUICK if arguments.quick else Pace()
-        contest = Contest(rig, pace, direct, reference, ours)
-        report = Report((reference.name, ours.name))
-        for step in _steps(contest, mock, arguments):
+        stage = Stage(Contest(rig, pace, direct, reference, ours), mock, nginx, contender)
+        report = Report((reference.name, ours.name), sheets=stage.sheets)
+        steps = _steps(arguments)
+        share = QUICK_SHARE if arguments.quick else 1.0
+        progress = Progress({name: step.seconds * share for name, step in steps.items()})
+        for name, step in steps.items():
+            progress.begin(name)
             try:
-                rows = step()
-                report.rows.extend(rows)
-                _tell(rows)
-            except Failed as error:
-                report.remarks.append(str(error))
-        report.remark_on(contest)
+                rows = step.run(stage)
+            except (Failed, Invalid, OSError) as error:
+                rows = []
+                stage.remarks.append(f"{name} was not measured: {error}")
+            report.rows.extend(rows)
+            progress.end(name, rows)
+        report.remarks.extend(stage.remarks)
+        report.remark_on(stage.contest)
     return report
 
 
-def _tell(rows: list[Row]) -> None:
-    """Say on the way what was found, for who stops it early."""
-    for row in rows:
-        print(f"bench: {row.what}: {row.value:.3g} {row.compared_unit}", file=sys.stderr)
+def _steps(arguments: argparse.Namespace) -> dict[str, Measure]:
+    """Name what was asked for, in an order in which little has to be started twice."""
+    steps = {name: step for name, step in MEASURES.items() if name in {ALWAYS, *arguments.only}}
+    compared: list[Peer] = arguments.compared
+    if compared:
+        seconds = PEER_SECONDS * (2 + len(compared))
+        steps[PEERS_STEP] = Measure(seconds, lambda stage: arena_table.compare(stage, compared))
+    return steps
 
 
-_fresh_number = count(1)
-
-
-def _fresh(start: Start, rig: Rig, mock: Mock) -> AbstractContextManager[Candidate]:
-    return start(mock, rig.folder, f"fresh-{next(_fresh_number)}")
-
-
-def _steps(
-    contest: Contest, mock: Mock, arguments: argparse.Namespace
-) -> Iterator[Callable[[], list[Row]]]:
-    """Yield what was asked for, in an order in which nothing has to be started twice."""
-    asked, contender = set(arguments.only), CONTENDERS[arguments.contender]
-    yield partial(measures.ceiling, contest)
-    if asked & {"calls", "latency"}:
-        yield partial(_calls_and_latency, contest, has_latency="latency" in asked)
-    if "tls" in asked:
-        yield partial(measures.closed_loop, contest, is_tls=True)
-    if "chunk-cpu" in asked:
-        yield partial(streams.chunk_cost, contest)
-        if contest.pace is not QUICK:
-            yield partial(streams.chunk_cost, contest, is_usage_asked=False)
-    if "chunk-rate" in asked:
-        yield partial(streams.chunk_rate, contest)
-    if "memory" in asked:
-        starts = tuple(partial(_fresh, start, contest.rig, mock) for start in (nginx, contender))
-        yield partial(streams.memory, contest, starts)
-    if "books" in asked:
-        yield partial(books.receipt_cost, contest, mock)
-    for name in arguments.peers:
-        yield partial(peers.against, contest, mock, name)
-
-
-def _calls_and_latency(contest: Contest, *, has_latency: bool) -> list[Row]:
-    """Measure the closed loop, and latency at half of what it found."""
-    rows = measures.closed_loop(contest)
-    if not has_latency:
-        return rows
-    as_they_came = rows[-1]
-    sides = (middle(as_they_came.reference), middle(as_they_came.ours))
-    full_by_name = dict(zip((one.name for one in contest.both), sides, strict=True))
-    return rows + measures.added_latency(contest, full_by_name)
+def _installed(names: Sequence[str]) -> list[Peer]:
+    """Install the peers that were asked for; one that cannot be had is said, and left out."""
+    here = []
+    for name in PEERS if ALL_PEERS in names else dict.fromkeys(names):
+        try:
+            PEERS[name].package.install()
+            here.append(PEERS[name])
+        except (Failed, OSError) as error:
+            tell(str(error))
+    return here
 
 
 main()

@@ -46,7 +46,7 @@ def receipt_cost(contest: Contest, mock: Mock) -> list[Row]:
         configuration(mock, spool.folder.parent, candidate.calls.port),
         books_port=free_ports(1)[0],
     )
-    with _running_books(config, mock, folder / "books.log") as started:
+    with running_books(config, mock, folder / "books.log") as started:
         before_s = cpu_seconds(started.pids)
         for segment in SpoolFolder(waiting).segments():
             segment.rename(homes[segment.name] / segment.name)
@@ -66,14 +66,17 @@ def receipt_cost(contest: Contest, mock: Mock) -> list[Row]:
 
 
 @contextmanager
-def _running_books(config: Config, mock: Mock, log: Path) -> Iterator[Started]:
+def running_books(
+    config: Config, mock: Mock, log: Path, *, cpu: int | str = CANDIDATE_CPU
+) -> Iterator[Started]:
+    """Run books that send spans to the mock, which says yes; wait until they are up."""
     environ = {
         **os.environ,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{mock.plain_port}",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     }
     command = [sys.executable, "-m", MODULE]
-    with running(command, cpu=CANDIDATE_CPU, log=log, environ=environ) as started:
+    with running(command, cpu=cpu, log=log, environ=environ) as started:
         tell(started, Start(config))
         _await_calm(started)
         yield started

@@ -11,6 +11,8 @@ from bench.rig import Door
 from bench.spool import SpoolFolder
 
 START_LIMIT_S = 20.0
+LOOK_S = 0.005
+"""Between two looks at whether a candidate answers: the grain of its cold start."""
 _PROBE = '{"model":"%s","messages":[{"role":"user","content":"Are you up?"}]}'
 
 
@@ -25,6 +27,8 @@ class Candidate:
     streams: Door | None = None
     secured: Door | None = None
     spool: SpoolFolder | None = None
+    cold_start_s: float | None = None
+    """From the start of its process to the first answer."""
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -53,19 +57,22 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def await_answers(candidate: Candidate, started: Started, limit_s: float = START_LIMIT_S) -> None:
-    """Wait until every door of a candidate answers a call with 200."""
-    until = time.monotonic() + limit_s
+def await_answers(candidate: Candidate, started: Started, limit_s: float = START_LIMIT_S) -> float:
+    """Wait until every door of a candidate answers with 200; give the first one's seconds."""
+    until, cold_start_s = time.monotonic() + limit_s, 0.0
     for door in filter(None, (candidate.calls, candidate.streams, candidate.secured)):
         while (answer := _probe(door)) != "200":
             if time.monotonic() > until or not started.is_alive:
                 raise started.complain(f"{candidate.name} answers {answer}")
-            time.sleep(0.05)
+            time.sleep(LOOK_S)
+        cold_start_s = cold_start_s or time.monotonic() - started.begun_at
+    return cold_start_s
 
 
 def _probe(door: Door) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=START_LIMIT_S)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {door.key}"}
+    headers.update((name, value) for name, _, value in (x.partition(": ") for x in door.headers))
     try:
         connection.request("POST", door.path, _PROBE % door.model, headers)
         return str(connection.getresponse().status)

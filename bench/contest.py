@@ -1,6 +1,7 @@
 """A contest: candidates that are up at once and take turns, round by round."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ DISTURBED = 0.12
 class Pace:
     """How long and how often things are measured."""
 
-    rounds: int = 7
+    rounds: int = 5
     again: int = 2
     """Rounds that may be played more, in place of disturbed ones."""
     window_s: float = 2.0
@@ -30,6 +31,9 @@ class Pace:
 
 
 QUICK = Pace(rounds=5, window_s=0.6, ceiling_rounds=3, ceiling_window_s=0.5, memory_rounds=1)
+TOGETHER = Pace(rounds=3, again=1, window_s=2.0, ceiling_rounds=2, ceiling_window_s=1.0)
+"""Where all peers take part: a round is five times as long."""
+QUICK_TOGETHER = Pace(rounds=1, again=0, window_s=0.6, ceiling_rounds=1, ceiling_window_s=0.5)
 
 
 @dataclass(slots=True)
@@ -99,6 +103,15 @@ class Contest:
         kept = played[: self.pace.rounds]
         self.noise.others.extend(disturbance for disturbance, _ in kept)
         return [found for _, found in kept]
+
+    @contextmanager
+    def at(self, pace: Pace) -> Iterator[None]:
+        """Measure at another pace for a while."""
+        usual, self.pace = self.pace, pace
+        try:
+            yield
+        finally:
+            self.pace = usual
 
     def take(self, candidate: Candidate, turn: Turn) -> Figures | None:
         """Run one turn; `None` when calls failed in it."""

@@ -7,6 +7,9 @@ from bench.rows import Bar, Row, middle, row
 
 CONNECTIONS = 32
 OPEN_LOOP_CONNECTIONS = 64
+FEWEST_CALLS = 200
+LONGEST_WINDOW_S = 5.0
+"""So that a slow candidate's quantiles are of a hundred calls at least."""
 FULL = 0.90
 """Who uses less of its core than this in a closed loop was held up by the rig or a neighbour."""
 
@@ -87,7 +90,7 @@ def added_latency(contest: Contest, full_by_name: dict[str, float]) -> list[Row]
 
     def one_round(number: int) -> dict[str, tuple[float, float]] | None:
         found = {
-            one.name: _over_direct_ms(contest, one, full_by_name[one.name] / 2)
+            one.name: over_direct_ms(contest, one, full_by_name[one.name] / 2)
             for one in (contest.both if number % 2 else contest.both[::-1])
         }
         whole = {name: added for name, added in found.items() if added is not None}
@@ -109,11 +112,14 @@ def added_latency(contest: Contest, full_by_name: dict[str, float]) -> list[Row]
     ]
 
 
-def _over_direct_ms(
+def over_direct_ms(
     contest: Contest, candidate: Candidate, rate: float
 ) -> tuple[float, float] | None:
+    """Give p50 and p99 over those of the calls without any gateway; `None` when calls failed."""
+    window_s = max(contest.pace.window_s, min(LONGEST_WINDOW_S, FEWEST_CALLS / rate))
+
     def turn(one: Candidate) -> Figures:
-        connections, window = OPEN_LOOP_CONNECTIONS, contest.pace.window
+        connections, window = OPEN_LOOP_CONNECTIONS, f"{window_s}s"
         return contest.rig.calls(
             one.calls, one.pids, rate=rate, connections=connections, window=window
         )

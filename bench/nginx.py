@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bench.candidates import Candidate, await_answers, free_ports
@@ -11,9 +12,9 @@ from bench.processes import CANDIDATE_CPU, running
 from bench.rig import Door, Mock
 
 # keepalive_requests is 1000 unless said otherwise, and nginx would reconnect all the time
-# (nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_requests); the body fits its buffer,
-# so nothing goes to disk. Streams get a server of their own, because buffering is good for whole
-# answers and holds back events.
+# (nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_requests); bodies fit their
+# buffers, so nothing goes to disk. Streams get a server of their own, because buffering is good
+# for whole answers and holds back events.
 _CONFIGURATION = """
 daemon off;
 {user}
@@ -30,7 +31,10 @@ http {{
     scgi_temp_path {folder}/nginx-scgi;
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
-    client_body_buffer_size 32k;
+    client_body_buffer_size 512k;
+    proxy_buffers 16 64k;
+    proxy_busy_buffers_size 128k;
+    proxy_max_temp_file_size 0;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     upstream plain {{
@@ -96,5 +100,5 @@ def nginx(mock: Mock, folder: Path, name: str = "nginx") -> Iterator[Candidate]:
             streams=Door(streams),
             secured=Door(secured),
         )
-        await_answers(candidate, started)
-        yield candidate
+        cold_start_s = await_answers(candidate, started)
+        yield replace(candidate, cold_start_s=cold_start_s)

@@ -1,104 +1,226 @@
-"""Other gateways, each in an environment of its own in the cache; only calls/s is compared."""
+"""Other gateways: how each is set up, as its own documentation does for production."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.candidates import Candidate, await_answers, free_ports
-from bench.contest import Contest, Pace
-from bench.measures import CONNECTIONS
-from bench.processes import CANDIDATE_CPU, running
-from bench.rig import CACHE, Door, Figures, Mock
-from bench.rows import Bar, Row, row
+from bench.packages import Package
+from bench.processes import CANDIDATE_CPU, Failed, running
+from bench.rig import Door, Invalid, Mock, Rig
 
-LITELLM = "litellm[proxy]==1.106.2"
-LITELLM_BAR = Bar(100, 200, "more")
-LITELLM_START_LIMIT_S = 60.0
-"""Measured: 15 s on a quiet machine."""
 KEY = "sk-bench-master"
-PEER_PACE = Pace(rounds=5, window_s=3.0)
+TRIAL_EVENTS = 10
+TRIAL_SPACING_MS = 10
+TRIAL_WINDOWS_S = (1, 8)
 
-# One worker, no database; spend and error logs are off. See also the environment below.
-_LITELLM_CONFIGURATION = """
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A gateway to compare with.
+
+    In the texts stand `{home}` (its package), `{folder}` and `{file}` (of this run), `{port}`,
+    `{spare_port}`, `{upstream}` (the mock's address) and `{key}` (what callers show).
+    """
+
+    name: str
+    package: Package
+    command: tuple[str, ...]
+    configuration: str = ""
+    file: str = "configuration.yaml"
+    """Where the configuration is written, in the run's folder."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
+    """That a caller must send."""
+    is_compiled: bool = True
+    start_limit_s: float = 30.0
+    caveat: str
+    """What the figures are of, in a sentence or two."""
+
+
+LITELLM = Peer(
+    name="litellm",
+    package=Package("pip", "litellm[proxy]", "1.106.2", "litellm"),
+    command=(
+        *("{home}/bin/litellm", "--config", "{folder}/{file}", "--host", "127.0.0.1"),
+        *("--port", "{port}", "--num_workers", "1"),
+    ),
+    # docs.litellm.ai/docs/proxy/prod, less the database.
+    configuration="""
 model_list:
   - model_name: gpt-4o-mini
     litellm_params:
       model: openai/gpt-4o-mini
-      api_base: http://127.0.0.1:{port}/v1
+      api_base: {upstream}/v1
       api_key: sk-bench
 general_settings:
   master_key: {key}
   disable_spend_logs: true
   disable_error_logs: true
-"""
-_LITELLM_ENVIRON = {
-    "LITELLM_MODE": "PRODUCTION",
-    "LITELLM_LOG": "ERROR",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+""",
+    environ={
+        "LITELLM_MODE": "PRODUCTION",
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    },
+    is_compiled=False,
+    start_limit_s=90.0,
+    caveat="One worker, master key, no database, spend and error logs off. It translates between "
+    "providers, retries and routes, and writes answers anew.",
+)
+PORTKEY = Peer(
+    name="portkey",
+    package=Package("npm", "@portkey-ai/gateway", "1.15.2", "portkey"),
+    command=(
+        "node",
+        "{home}/node_modules/@portkey-ai/gateway/build/start-server.js",
+        *("--headless", "--port={port}"),
+    ),
+    environ={"NODE_ENV": "production"},
+    headers=("x-portkey-provider: openai", "x-portkey-custom-host: {upstream}/v1"),
+    is_compiled=False,
+    caveat="Configured by request headers, without the log page. With Node 20 this version answers "
+    "every stream with a 500: it appends to the headers of a fetched response.",
+)
+FERROGW = Peer(
+    name="ferrogw",
+    package=Package("pip", "ferrogw", "1.5.10", "ferrogw"),
+    command=("{home}/bin/ferrogw", "serve"),
+    configuration="strategy:\n  mode: fallback\ntargets:\n  - virtual_key: openai\n",
+    environ={
+        "GATEWAY_CONFIG": "{folder}/{file}",
+        "GATEWAY_ENV": "production",
+        "MASTER_KEY": "{key}",
+        "OPENAI_API_KEY": "sk-bench",
+        "OPENAI_BASE_URL": "{upstream}/v1",
+        "HOST": "127.0.0.1",
+        "PORT": "{port}",
+        "LOG_LEVEL": "warn",
+        "RATE_LIMIT_RPS": "0",
+        "FERRO_MODEL_CATALOG_TIMEOUT": "0",
+    },
+    caveat="Go. Its rate limit is off (it would answer 429) and its catalogue local; keys and "
+    "configuration are in memory. It writes answers and events anew.",
+)
+ROLTER = Peer(
+    name="rolter",
+    package=Package("pip", "rolter", "0.1.0", "rolter"),
+    file="rolter.toml",
+    command=("{home}/bin/rolter", "gateway", "--config", "{folder}/{file}"),
+    configuration="""
+[server]
+host = "127.0.0.1"
+port = {port}
+[queue]
+capacity = 4096
+[[providers]]
+name = "openai"
+kind = "openai_compatible"
+api_base = "{upstream}"
+api_key_env = "OPENAI_API_KEY"
+[[routes]]
+model = "gpt-4o-mini"
+strategy = "round_robin"
+[[routes.targets]]
+provider = "openai"
+model = "gpt-4o-mini"
+[[virtual_keys]]
+key = "{key}"
+name = "bench"
+models = []
+""",
+    environ={"OPENAI_API_KEY": "sk-bench", "RUST_LOG": "warn", "ROLTER_KEY_PEPPER": "bench"},
+    caveat="Rust. Data plane alone: a virtual key, no request log (it needs ClickHouse), no "
+    "budgets (they need Redis); its queue of 256 is made longer, it would answer 429.",
+)
+SMG = Peer(
+    name="smg",
+    package=Package("pip", "smg", "1.13.0", "smg"),
+    command=(
+        *("{home}/bin/smg", "launch", "--host", "127.0.0.1", "--port", "{port}"),
+        *("--worker-urls", "{upstream}", "--backend", "openai", "--policy", "round_robin"),
+        *("--prometheus-port", "{spare_port}", "--log-level", "warn"),
+        "--disable-tokenizer-autoload",
+    ),
+    caveat="Rust. It balances model servers rather than providers: no keys, no cost; Prometheus "
+    "metrics on.",
+)
+NOVEUM = Peer(
+    name="noveum",
+    package=Package("cargo", "noveum-ai-gateway", "2.0.1", "noveum"),
+    command=("{home}/bin/noveum-ai-gateway",),
+    environ={
+        "HOST": "127.0.0.1",
+        "PORT": "{port}",
+        "OPENAI_BASE_URL": "{upstream}",
+        "RUST_LOG": "warn",
+        "DEPLOYMENT_ENVIRONMENT": "production",
+    },
+    headers=("x-provider: openai",),
+    caveat="Rust, built here from source. The caller's own credential; usage and cost of each call "
+    "are read, and then neither kept nor exported.",
+)
+
+PEERS = {one.name: one for one in (LITELLM, PORTKEY, FERROGW, ROLTER, SMG, NOVEUM)}
+
+ABSENT = {
+    "Bifrost": "the Go module proxy refuses github.com/maximhq/bifrost; its npm package downloads",
+    "agentgateway": "not on crates.io",
+    "Helicone ai-gateway": "not on crates.io, where that name is another project's",
 }
-
-Peer = Callable[[Mock, Path], AbstractContextManager[Candidate]]
-
-
-def _installed(name: str, requirement: str) -> Path:
-    """Install a peer where it is not yet, and give its environment's programs."""
-    home = CACHE / "peers" / name
-    marker = home / f"{requirement}.installed"
-    if not marker.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        subprocess.run([str(home / "bin" / "pip"), "install", "-q", requirement], check=True)
-        marker.touch()
-    return home / "bin"
+"""Gateways that were looked for, and why they are not compared."""
 
 
 @contextmanager
-def litellm(mock: Mock, folder: Path) -> Iterator[Candidate]:
-    """Run LiteLLM's proxy as its documentation advises for production, less the database."""
-    programs = _installed("litellm", LITELLM)
-    configuration = folder / "litellm.yaml"
-    configuration.write_text(_LITELLM_CONFIGURATION.format(port=mock.plain_port, key=KEY))
-    [port] = free_ports(1)
-    command = [str(programs / "litellm"), "--config", str(configuration)]
+def running_peer(peer: Peer, mock: Mock, folder: Path) -> Iterator[Candidate]:
+    """Run a peer on the candidate's core, in a folder that is not there yet."""
+    folder.mkdir()
+    port, spare_port = free_ports(2)
+    words = {
+        "home": str(peer.package.home),
+        "folder": str(folder),
+        "file": peer.file,
+        "port": str(port),
+        "spare_port": str(spare_port),
+        "upstream": f"http://127.0.0.1:{mock.plain_port}",
+        "key": KEY,
+    }
+    (folder / peer.file).write_text(peer.configuration.format(**words))
+    environ = {name: text.format(**words) for name, text in peer.environ.items()}
+    command = [word.format(**words) for word in peer.command]
+    if shutil.which(command[0]) is None:
+        raise Failed(f"{peer.name}: {command[0]} is not there")
+    headers = tuple(text.format(**words) for text in peer.headers)
+    door = Door(port, key=KEY, is_verbatim=False, headers=headers)
+    log = folder / "log"
     with running(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"],
-        cpu=CANDIDATE_CPU,
-        log=folder / "litellm.log",
-        environ={**os.environ, **_LITELLM_ENVIRON},
+        command, cpu=CANDIDATE_CPU, log=log, environ={**os.environ, **environ}, folder=folder
     ) as started:
-        candidate = Candidate("litellm", started, Door(port, key=KEY, is_verbatim=False))
-        await_answers(candidate, started, LITELLM_START_LIMIT_S)
-        yield candidate
+        candidate = Candidate(peer.name, started, door)
+        cold_start_s = await_answers(candidate, started, peer.start_limit_s)
+        yield replace(candidate, cold_start_s=cold_start_s)
 
 
-PEERS: dict[str, tuple[Peer, Bar]] = {"litellm": (litellm, LITELLM_BAR)}
-
-
-def against(contest: Contest, mock: Mock, name: str) -> list[Row]:
-    """Measure calls a second against a peer, taking turns with it."""
-    start, bar = PEERS[name]
-    contest.rig.folder.joinpath(name).mkdir()
-    with start(mock, contest.rig.folder / name) as peer:
-        duel = replace(contest, reference=peer, pace=PEER_PACE)
-
-        def turn(candidate: Candidate) -> Figures:
-            return duel.rig.calls(
+def with_streams(candidate: Candidate, rig: Rig) -> tuple[Candidate, str]:
+    """Open the door for streams where they work; else say why they do not."""
+    for window_s in TRIAL_WINDOWS_S:
+        try:
+            figures = rig.streams(
                 candidate.calls,
-                candidate.pids,
-                connections=CONNECTIONS,
-                window=duel.pace.window,
-                warm="500ms",
+                (),
+                connections=1,
+                events=TRIAL_EVENTS,
+                spacing=f"{TRIAL_SPACING_MS}ms",
+                window=f"{window_s}s",
             )
-
-        found = duel.play(turn)
-    contest.sent, contest.receipts = duel.sent, duel.receipts
-    ours, theirs = (
-        [figures.calls_per_s for figures in found[one.name]] for one in (contest.ours, peer)
-    )
-    note = f"the left figure is {name}'s"
-    return [
-        row(f"calls/s against {name}", ours=ours, reference=theirs, unit="1/s", bar=bar, note=note)
-    ]
+        except Invalid as error:
+            return candidate, str(error)
+        if not figures.calls:
+            continue  # a slow one, or a busy machine
+        if figures.latency_us.p50 < TRIAL_EVENTS * TRIAL_SPACING_MS * 1000 / 2:
+            return candidate, "the mock's pace is lost: it drops the field `seed`"
+        return replace(candidate, streams=candidate.calls), ""
+    return candidate, f"none ended within {TRIAL_WINDOWS_S[-1]} s"

@@ -1,10 +1,12 @@
 """Processes of a benchmark: pinned to a core, known by their tree, ended whatever happens."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +50,8 @@ class Started:
 
     process: subprocess.Popen[bytes]
     log: Path
+    begun_at: float = 0.0
+    """On the monotonic clock."""
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -94,14 +98,19 @@ def rss_bytes(pids: Sequence[int]) -> int:
 def running(
     command: Sequence[str],
     *,
-    cpu: int,
+    cpu: int | str,
     log: Path,
     pass_fds: Sequence[int] = (),
     environ: dict[str, str] | None = None,
     stdout: int | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Started]:
-    """Run a command on one core; it ends with this block, or with us if we are killed."""
+    """Run a command on one core; it ends with this block, or with us if we are killed.
+
+    `cpu` may be a list as taskset(1) takes it; `folder` is the command's own, where it matters.
+    """
     pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(cpu), *command]
+    begun_at = time.monotonic()
     with log.open("ab") as output:
         process = subprocess.Popen(
             pinned,
@@ -110,22 +119,24 @@ def running(
             stderr=output,
             pass_fds=tuple(pass_fds),
             env=environ,
+            cwd=folder,
+            process_group=0,
         )
     try:
-        yield Started(process, log)
+        yield Started(process, log, begun_at)
     finally:
         stop(process)
 
 
 def stop(process: subprocess.Popen[bytes], patience_s: float = STOP_S) -> None:
     """End a process and what it started."""
-    pids = list(tree(process.pid)) if process.poll() is None else []
     process.terminate()
     try:
         process.wait(patience_s)
     except subprocess.TimeoutExpired:
-        print(f"bench: {pids[0]} did not stop, killing it", file=sys.stderr)
-        process.kill()
-        process.wait()
+        print(f"bench: process {process.pid} did not stop, killing it", file=sys.stderr)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     if process.stdin is not None:
         process.stdin.close()

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bench.candidates import Candidate, await_answers
@@ -55,9 +56,9 @@ def relay(
                 secured=Door(port, path=f"/{SECURED}/v1/chat/completions"),
                 spool=SpoolFolder(config.data_dir),
             )
-            await_answers(candidate, started)
+            cold_start_s = await_answers(candidate, started)
             candidate.require_spool().settle(3)
-            yield candidate
+            yield replace(candidate, cold_start_s=cold_start_s)
 
 
 def tell(started: Started, start: Start) -> None:

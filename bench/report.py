@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.contest import DISTURBED, Contest, Noise
-from bench.rows import Row, middle
+from bench.rows import Row, Sheet, middle, number
 from spanmeter_gateway import compiled
 
 _STYLES = {"aim": "green", "bar": "yellow", "MISSED": "bold red", "": ""}
@@ -23,6 +23,7 @@ class Report:
 
     names: tuple[str, str]
     rows: list[Row] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     relay: str = field(default_factory=lambda: _relay_line())
     """What the relays that start now run."""
@@ -46,8 +47,10 @@ class Report:
         table.add_column("verdict")
         table.add_column("note")
         for row in self.rows:
-            table.add_row(*_cells(row), style=_STYLES[row.verdict])
+            table.add_row(*cells(row), style=_STYLES[row.verdict])
         console.print(table)
+        for sheet in self.sheets:
+            _show_sheet(console, sheet)
         for remark in self.remarks:
             console.print(remark, highlight=False)
 
@@ -68,8 +71,24 @@ class Report:
             }
             for row in self.rows
         ]
-        whole: dict[str, Any] = {"machine": machine, "rows": rows, "remarks": self.remarks}
+        whole: dict[str, Any] = {
+            "machine": machine,
+            "rows": rows,
+            "sheets": self.sheets,
+            "remarks": self.remarks,
+        }
         return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
+
+
+def _show_sheet(console: Console, sheet: Sheet) -> None:
+    table = Table(title=sheet.title)
+    for place, heading in enumerate(sheet.headings):
+        table.add_column(heading, justify="right" if place else "left")
+    for line in sheet.lines:
+        table.add_row(*line)
+    console.print(table)
+    for note in sheet.notes:
+        console.print(f"- {note}", highlight=False)
 
 
 def _relay_line() -> str:
@@ -87,21 +106,16 @@ def _noise_line(noise: Noise) -> str:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
+    """Print a row as a line of the table."""
     compared = "-"
     if row.compared:
         low, high = min(row.compared), max(row.compared)
-        compared = f"{_number(row.value)} [{_number(low)}..{_number(high)}] {row.compared_unit}"
-    bar = ("", "") if row.bar is None else (_number(row.bar.must), _number(row.bar.aim))
+        compared = f"{number(row.value)} [{number(low)}..{number(high)}] {row.compared_unit}"
+    bar = ("", "") if row.bar is None else (number(row.bar.must), number(row.bar.aim))
     sides = (_side(row.reference, row.unit), _side(row.ours, row.unit))
     return (row.what, *sides, compared, *bar, row.verdict, row.note)
 
 
 def _side(values: tuple[float, ...], unit: str) -> str:
-    return f"{_number(middle(values))} {unit}" if values else "-"
-
-
-def _number(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{number(middle(values))} {unit}" if values else "-"

@@ -15,7 +15,8 @@ from bench.processes import CANDIDATE_CPU, RIG_CPU, running
 
 SOURCE = Path(__file__).parent / "load"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spanmeter" / "bench"
-RUN_LIMIT_S = 60.0
+RUN_LIMIT_S = 120.0
+TICK_S = 0.02
 
 
 class Quantiles(msgspec.Struct, frozen=True):
@@ -45,6 +46,10 @@ class Figures(msgspec.Struct, frozen=True):
     rss_bytes: int
     busy: dict[str, float]
     stolen: float
+    began_ns: int = 0
+    """When the run began, on the clock of the wall."""
+    ended_by_tick: tuple[int, ...] | None = None
+    """Calls that ended in each tick of `TICK_S` since."""
 
     @property
     def calls_per_s(self) -> float:
@@ -78,7 +83,9 @@ class Door:
     model: str = "gpt-4o-mini"
     key: str = "sk-bench"
     is_verbatim: bool = True
-    """It passes the bytes of an answer on as they are, so their length is checked."""
+    """It passes the bytes of an answer on as they are, so their length is checked, not the text."""
+    headers: tuple[str, ...] = ()
+    """Header lines that it wants besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +158,21 @@ class Rig:
             "model": door.model,
             "key": door.key,
             "verbatim": str(door.is_verbatim).lower(),
+            "headers": "\n".join(door.headers),
             "watch": ",".join(map(str, pids)),
             "mock": str(self.mock_pid),
             **flags,
         }
         command = [str(self.binary), kind, *(f"-{name}={value}" for name, value in given.items())]
-        done = subprocess.run(
-            ["taskset", "-c", str(RIG_CPU), *command],
-            capture_output=True,
-            timeout=RUN_LIMIT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                ["taskset", "-c", str(RIG_CPU), *command],
+                capture_output=True,
+                timeout=RUN_LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Invalid(f"the load did not end within {RUN_LIMIT_S:.0f} s") from error
         if done.returncode:
             raise Invalid(done.stderr.decode(errors="replace").strip())
         figures = msgspec.json.decode(done.stdout, type=Figures)

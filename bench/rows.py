@@ -76,3 +76,20 @@ def row(
         bar=bar,
         note=note,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """A table of its own, for what has more than two sides. A cell is text, and may be empty."""
+
+    title: str
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def number(value: float) -> str:
+    """Print a figure with as many digits as mean anything."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

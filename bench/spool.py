@@ -25,19 +25,19 @@ class SpoolFolder:
         """Count the receipts that are there."""
         return sum(segment.read_bytes().count(RECEIPT) for segment in self.segments())
 
-    def take(self) -> int:
+    def take(self, mark: bytes = RECEIPT) -> int:
         """Count the receipts that are there, and delete their segments."""
         receipts = 0
         for segment in self.segments():
-            receipts += segment.read_bytes().count(RECEIPT)
+            receipts += segment.read_bytes().count(mark)
             segment.unlink()
         return receipts
 
-    def settle(self, expected: int) -> int:
+    def settle(self, expected: int, mark: bytes = RECEIPT) -> int:
         """Take the receipts of calls that have ended, waiting for the last flush."""
         until = time.monotonic() + FLUSH_LIMIT_S
-        receipts = self.take()
+        receipts = self.take(mark)
         while receipts < expected and time.monotonic() < until:
             time.sleep(FLUSH_S)
-            receipts += self.take()
+            receipts += self.take(mark)
         return receipts

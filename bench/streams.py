@@ -106,7 +106,7 @@ def chunk_rate(contest: Contest) -> list[Row]:
     rates: dict[str, list[float]] = {one.name: [] for one in contest.both}
     for number in range(contest.pace.ceiling_rounds):
         for candidate in contest.both if number % 2 else contest.both[::-1]:
-            steps[candidate.name], rate = _climb(contest, candidate, steps[candidate.name])
+            steps[candidate.name], rate = climb(contest, candidate, steps[candidate.name])
             rates[candidate.name].append(rate)
     reference, ours = (rates[one.name] for one in contest.both)
     top = [name for name, step in steps.items() if step == len(LADDER) - 1]
@@ -122,17 +122,19 @@ def chunk_rate(contest: Contest) -> list[Row]:
     ]
 
 
-def _climb(contest: Contest, candidate: Candidate, step: int) -> tuple[int, float]:
+def climb(
+    contest: Contest, candidate: Candidate, step: int, *, ladder: Sequence[int] = LADDER
+) -> tuple[int, float]:
     """Walk the ladder from `step`, in strides that shrink: the last rung that holds, its rate."""
     held, rate, stride = -1, 0.0, 4
-    broken = len(LADDER)
+    broken = len(ladder)
     while held + 1 < broken:
-        found = _chunks_in_time(contest, candidate, LADDER[step])
+        found = _chunks_in_time(contest, candidate, ladder[step])
         if found is not None:
             held, rate = step, found
         else:
             broken = step
-        if broken == len(LADDER):
+        if broken == len(ladder):
             step = min(held + stride, broken - 1)
         elif held < 0:
             step = max(broken - stride, 0)

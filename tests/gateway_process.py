@@ -40,7 +40,7 @@ class Metrics:
         """Return labels and value of each sample of this name that carries these labels."""
         # Only the lines in question are parsed: a page has thousands of histogram buckets.
         lines = [
-            line for line in self.text.splitlines() if line.startswith((f"{name}{{", f"{name} "))
+            line for line in self.text.split("\n") if line.startswith((f"{name}{{", f"{name} "))
         ]
         wanted = labels.items()
         return [

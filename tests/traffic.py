@@ -193,7 +193,8 @@ class EndlessStream:
         self.chunks = 0
         self.is_broken = False
         self._is_left = False
-        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
+        opened = http.client.HTTPSConnection if url[:6] == "https:" else http.client.HTTPConnection
+        self._connection = opened(urlsplit(url).netloc, timeout=PATIENCE_S)
         self._thread = threading.Thread(target=self._run, name=call_id)
 
     def __enter__(self) -> Self:

@@ -24,6 +24,7 @@ type settings struct {
 	secure      *bool
 	model       *string
 	key         *string
+	headers     *string
 	verbatim    *bool
 	connections *int
 	warm        *time.Duration
@@ -41,6 +42,7 @@ func newSettings(name string) settings {
 		secure:      flags.Bool("tls", false, "speak TLS, without checking the certificate"),
 		model:       flags.String("model", "gpt-4o-mini", "that is asked for"),
 		key:         flags.String("key", "sk-bench", "the bearer token"),
+		headers:     flags.String("headers", "", "more header lines, by line feed"),
 		verbatim:    flags.Bool("verbatim", true, "an answer must have exactly the mock's length"),
 		connections: flags.Int("connections", 32, "open at once; each carries one call at a time"),
 		warm:        flags.Duration("warm", 200*time.Millisecond, "before the window"),
@@ -70,6 +72,7 @@ type caller struct {
 	begun   time.Time
 	busy    bool
 	settled func(c *caller, now time.Time)
+	whole   func(c *caller) error // checks an answer that is not passed on verbatim
 	expect  int
 }
 
@@ -116,6 +119,12 @@ func (c *caller) received(_ *conn, piece []byte) {
 		c.fail(fmt.Errorf("a body of %d bytes, not %d", c.reader.bodyBytes, c.expect))
 		return
 	}
+	if !*c.load.verbatim {
+		if err := c.whole(c); err != nil {
+			c.fail(err)
+			return
+		}
+	}
 	c.busy = false
 	c.load.running--
 	c.settled(c, time.Now())
@@ -158,6 +167,7 @@ func (l *load) run(due func(now time.Time) time.Duration) error {
 		return err
 	}
 	started := time.Now()
+	l.figures.Began = started.UnixNano()
 	opens := started.Add(*l.warm)
 	var watched watch
 	for closes := opens.Add(*l.window); ; {

@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
 
 const unbounded = time.Hour
 
@@ -8,6 +12,7 @@ const unbounded = time.Hour
 func runCalls(arguments []string) error {
 	s := newSettings("calls")
 	rate := s.flags.Float64("rate", 0, "calls a second, open loop; 0: closed loop")
+	prompt := s.flags.Int("prompt", promptBytes, "bytes of the prompt")
 	if err := s.flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -16,7 +21,13 @@ func runCalls(arguments []string) error {
 		return err
 	}
 	run := &calls{load: load{settings: s, loop: loop}}
-	run.request = ask{path: *s.path, model: *s.model, key: *s.key}.request()
+	question := ask{path: *s.path, model: *s.model, key: *s.key, headers: *s.headers}
+	question.prompt = *prompt
+	run.request = question.request()
+	run.expect, run.said = answerBytes, []byte(saying)
+	if isEmbeddings(*s.path) {
+		run.expect, run.said = len(embeddings()), []byte(`"embedding"`)
+	}
 	run.taken = make(delays, 0, 1<<20)
 	due, err := run.begin(*rate)
 	if err != nil {
@@ -37,6 +48,27 @@ type calls struct {
 	taken delays
 	free  []*caller
 	queue []time.Time // when a call was due that found no free connection
+	// What an answer must have: its length, or the text in it where a gateway writes it anew.
+	expect int
+	said   []byte
+}
+
+// talker is one connection's call; it keeps the answer where the text in it is looked for.
+type talker struct {
+	caller
+	calls *calls
+	kept  []byte
+}
+
+func (t *talker) hear(piece []byte) { t.kept = append(t.kept, piece...) }
+
+func (t *talker) check(*caller) error {
+	found := bytes.Contains(t.kept, t.calls.said)
+	t.kept = t.kept[:0]
+	if !found {
+		return fmt.Errorf("an answer without the text of the upstream's")
+	}
+	return nil
 }
 
 func (r *calls) begin(rate float64) (func(time.Time) time.Duration, error) {
@@ -46,12 +78,15 @@ func (r *calls) begin(rate float64) (func(time.Time) time.Duration, error) {
 		settled, due = r.askQueued, func(now time.Time) time.Duration { return r.askDue(&plan, now) }
 	}
 	for range make([]struct{}, *r.connections) {
-		c := &caller{settled: settled, expect: answerBytes}
-		c.side = c
-		if err := r.dial(c); err != nil {
+		t := &talker{calls: r, caller: caller{settled: settled, expect: r.expect}}
+		t.side = &t.caller
+		if !*r.verbatim {
+			t.whole, t.reader.body = t.check, t.hear
+		}
+		if err := r.dial(&t.caller); err != nil {
 			return nil, err
 		}
-		r.free = append(r.free, c)
+		r.free = append(r.free, &t.caller)
 	}
 	if rate == 0 {
 		for _, c := range r.free {
@@ -62,7 +97,15 @@ func (r *calls) begin(rate float64) (func(time.Time) time.Duration, error) {
 }
 
 func (r *calls) note(c *caller, now time.Time) {
-	if r.open && !now.IsZero() {
+	if now.IsZero() {
+		return
+	}
+	at := int(time.Duration(now.UnixNano()-r.figures.Began) / tick)
+	for len(r.figures.Ended) <= at {
+		r.figures.Ended = append(r.figures.Ended, 0)
+	}
+	r.figures.Ended[at]++
+	if r.open {
 		r.figures.Calls++
 		r.taken = append(r.taken, int64(now.Sub(c.begun)))
 	}

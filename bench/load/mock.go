@@ -30,7 +30,8 @@ const streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=
 // mock answers every POST with a chat completion or a stream, as the body asks.
 type mock struct {
 	loop   *loop
-	whole  []byte
+	whole  []byte // the answer to a call that is not streamed
+	vector []byte // the answer to a call for embeddings
 	stream streamed
 	due    schedule
 }
@@ -57,10 +58,10 @@ func runMock(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	body := completion()
-	m := &mock{loop: loop, stream: newStreamed(), whole: []byte(fmt.Sprintf(
-		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: req_bench\r\n"+
-			"Content-Length: %d\r\n\r\n%s", len(body), body))}
+	m := &mock{
+		loop: loop, stream: newStreamed(), whole: answerWith(completion()),
+		vector: answerWith(embeddings()),
+	}
 	ports := map[string]int{}
 	if ports["plain"], err = loop.listen(0, func(fd int) { m.arrived(fd, nil) }); err != nil {
 		return err
@@ -81,6 +82,11 @@ func runMock(arguments []string) error {
 			return err
 		}
 	}
+}
+
+func answerWith(body []byte) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+
+		"x-request-id: req_bench\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
 func (m *mock) arrived(fd int, config *tls.Config) {
@@ -139,6 +145,11 @@ func requestLength(piece []byte) int {
 }
 
 func (s *mockConn) answer(c *conn, request []byte) {
+	line, _, _ := bytes.Cut(request, lineEnd)
+	if bytes.Contains(line, []byte("/embeddings")) {
+		c.send(s.mock.vector)
+		return
+	}
 	if !bytes.HasPrefix(field(request, `"stream"`), []byte("true")) {
 		c.send(s.mock.whole)
 		return

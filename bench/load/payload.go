@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +20,8 @@ const (
 	stampMarker  = "@" // stands nowhere else in an answer
 	answerModel  = "gpt-4o-mini-2024-07-18"
 	chatPath     = "/v1/chat/completions"
+	vectors      = 100 // in an answer to an embeddings call; so many texts are asked for
+	dimensions   = 768 // of a vector: about 1 MB in all
 	completionID = "chatcmpl-BenchBenchBenchBenchBench01"
 )
 
@@ -26,15 +30,49 @@ const usageJSON = `"usage":{"prompt_tokens":431,"completion_tokens":187,"total_t
 	`"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,` +
 	`"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`
 
+const (
+	completionHead = `{"id":"` + completionID + `","object":"chat.completion","created":1760000000,` +
+		`"model":"` + answerModel + `","choices":[{"index":0,"message":{"role":"assistant","content":"`
+	completionTail = `","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],` +
+		usageJSON + `,"service_tier":"default","system_fingerprint":"fp_bench00001"}`
+)
+
+// saying is the text of a completion: what must reach the caller, however a gateway writes it.
+var saying = words(answerBytes - len(completionHead) - len(completionTail))
+
 // completion is a chat completion of exactly answerBytes.
 func completion() []byte {
-	const head = `{"id":"` + completionID + `","object":"chat.completion","created":1760000000,` +
-		`"model":"` + answerModel + `","choices":[{"index":0,"message":{"role":"assistant","content":"`
-	const tail = `","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],` +
-		usageJSON + `,"service_tier":"default","system_fingerprint":"fp_bench00001"}`
-	filler := answerBytes - len(head) - len(tail)
-	return []byte(head + words(filler) + tail)
+	return []byte(completionHead + saying + completionTail)
 }
+
+// embeddings is an answer of vectors as a provider prints them, with the usage behind them.
+func embeddings() []byte {
+	text := []byte(`{"object":"list","data":[`)
+	for index := range vectors {
+		if index > 0 {
+			text = append(text, ',')
+		}
+		text = fmt.Appendf(text, `{"object":"embedding","index":%d,"embedding":[`, index)
+		for place := range dimensions {
+			if place > 0 {
+				text = append(text, ',')
+			}
+			text = strconv.AppendFloat(text, math.Sin(float64(index*dimensions+place))/30, 'f', 9, 64)
+		}
+		text = append(text, "]}"...)
+	}
+	return append(text, `],"model":"text-embedding-3-small",`+
+		`"usage":{"prompt_tokens":2100,"total_tokens":2100}}`...)
+}
+
+func headerLines(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ReplaceAll(text, "\n", "\r\n") + "\r\n"
+}
+
+func isEmbeddings(path string) bool { return strings.HasSuffix(path, "/embeddings") }
 
 // streamed holds the pieces of a stream; the first eventBytes event carries a time stamp.
 type streamed struct {
@@ -98,6 +136,8 @@ type ask struct {
 	spacing   time.Duration
 	wantUsage bool
 	key       string
+	headers   string
+	prompt    int // bytes; 0: promptBytes
 }
 
 // request is the whole HTTP request. What the mock must know travels in fields that any gateway
@@ -115,11 +155,16 @@ func (a ask) request() []byte {
 		`{"model":"%s",%s"temperature":0.2,"max_completion_tokens":%d,"messages":[`+
 			`{"role":"system","content":"You are the assistant of a shop."},`+
 			`{"role":"user","content":"%s"}]}`,
-		a.model, options, limit, words(promptBytes))
+		a.model, options, limit, words(cmp.Or(a.prompt, promptBytes)))
+	if isEmbeddings(a.path) {
+		texts := strings.Repeat(`"`+words(80)+`",`, vectors)
+		body = fmt.Sprintf(`{"model":"%s","dimensions":%d,"encoding_format":"float","input":[%s]}`,
+			a.model, dimensions, texts[:len(texts)-1])
+	}
 	return []byte(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: bench.test\r\n"+
 		"User-Agent: OpenAI/Python 3.54.0\r\nAccept: application/json\r\n"+
 		"Content-Type: application/json\r\nAuthorization: Bearer %s\r\n"+
 		"X-Feature: checkout-assistant\r\nX-Tags: customer_tier=gold,region=eu,experiment=b\r\n"+
-		"Content-Length: %d\r\n\r\n%s",
-		a.path, a.key, len(body), body))
+		"%sContent-Length: %d\r\n\r\n%s",
+		a.path, a.key, headerLines(a.headers), len(body), body))
 }

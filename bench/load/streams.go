@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand"
 	"time"
 )
-
-// startSpread is how long the first streams take to start: no burst, and a short warm-up.
-const startSpread = 200 * time.Millisecond
 
 // runStreams keeps a number of streams open; one that ends is followed by the next.
 func runStreams(arguments []string) error {
@@ -15,6 +13,7 @@ func runStreams(arguments []string) error {
 	events := s.flags.Int("events", 100, "in a stream")
 	spacing := s.flags.Duration("spacing", 10*time.Millisecond, "between two events")
 	wantUsage := s.flags.Bool("usage", false, "ask for the usage chunk")
+	spread := s.flags.Duration("spread", 200*time.Millisecond, "over which the first ones start")
 	if err := s.flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -22,9 +21,10 @@ func runStreams(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	question := ask{path: *s.path, model: *s.model, key: *s.key}
+	question := ask{path: *s.path, model: *s.model, key: *s.key, headers: *s.headers}
 	question.events, question.spacing, question.wantUsage = *events, *spacing, *wantUsage
 	run := &streams{load: load{settings: s, loop: loop}, ask: question, stream: newStreamed()}
+	run.step = *spread / time.Duration(*s.connections)
 	run.request = question.request()
 	if err := run.begin(); err != nil {
 		return err
@@ -47,12 +47,14 @@ type streams struct {
 	chunk   delays
 	waiting []*listener
 	begun   time.Time
+	step    time.Duration // between the starts of the first streams: no burst, a short warm-up
 }
 
 // listener is one connection's stream: it looks for the time stamps of the events.
 type listener struct {
 	caller
 	streams *streams
+	events  int
 	heard   int
 	tail    []byte // of a piece that ended inside a stamp
 	now     time.Time
@@ -64,6 +66,7 @@ func (r *streams) begin() error {
 		c := &listener{streams: r}
 		c.settled = c.again
 		c.reader.body = c.hear
+		c.whole = c.check
 		c.side = c
 		if err := r.dial(&c.caller); err != nil {
 			return err
@@ -76,14 +79,13 @@ func (r *streams) begin() error {
 // startDue starts the first streams one after the other, each at a random place of its life, so
 // that later ones do not all start together.
 func (r *streams) startDue(now time.Time) time.Duration {
-	step := startSpread / time.Duration(*r.connections)
 	for len(r.waiting) > 0 && !r.begun.After(now) {
 		c := r.waiting[0]
 		r.waiting = r.waiting[1:]
 		short := r.ask
 		short.events = 1 + rand.Intn(r.ask.events)
 		c.start(short.request(), short.events, now)
-		r.begun = r.begun.Add(step)
+		r.begun = r.begun.Add(r.step)
 	}
 	if len(r.waiting) == 0 {
 		return unbounded
@@ -92,12 +94,19 @@ func (r *streams) startDue(now time.Time) time.Duration {
 }
 
 func (c *listener) start(request []byte, events int, now time.Time) {
-	c.heard, c.tail = 0, c.tail[:0]
+	c.events, c.heard, c.tail = events, 0, c.tail[:0]
 	c.expect = c.streams.stream.bodyBytes(events, c.streams.ask.wantUsage)
 	whole := c.load.request
 	c.load.request = request
 	c.ask(now)
 	c.load.request = whole
+}
+
+func (c *listener) check(*caller) error {
+	if c.heard != c.events {
+		return fmt.Errorf("%d events, not %d", c.heard, c.events)
+	}
+	return nil
 }
 
 func (c *listener) again(_ *caller, now time.Time) {

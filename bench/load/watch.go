@@ -12,6 +12,9 @@ import (
 
 const ticksPerSecond = 100 // USER_HZ is 100 on every Linux that Go runs on
 
+// tick is the grain of the account of when calls ended.
+const tick = 20 * time.Millisecond
+
 // quantiles of one kind of delay, in microseconds.
 type quantiles struct {
 	Count int     `json:"count"`
@@ -36,8 +39,11 @@ type figures struct {
 	RigCPU   float64   `json:"rig_cpu_s"` // of this process and of the mock
 	RSS      int       `json:"rss_bytes"`
 	// The share of each core's time that was busy, and that the host took.
-	Busy   map[string]float64 `json:"busy"`
-	Stolen float64            `json:"stolen"`
+	Busy map[string]float64 `json:"busy"`
+	// When the run began, in nanoseconds since the Unix epoch, and the calls that ended in each tick.
+	Began  int64   `json:"began_ns"`
+	Ended  []int   `json:"ended_by_tick"`
+	Stolen float64 `json:"stolen"`
 }
 
 // delays are kept whole: a run has at most a few hundred thousand.

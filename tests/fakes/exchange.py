@@ -133,7 +133,7 @@ class Exchange:
         """End the connection with a TCP reset, after everything written has gone out."""
         tcp: socket.socket = self.writer.get_extra_info("socket")
         # A reset throws away what the peer has not acknowledged yet (tcp(7), SIOCOUTQ).
-        while self.writer.transport.get_write_buffer_size() or _unacknowledged_bytes(tcp):  # noqa: ASYNC110 - the kernel has no event for it
+        while self.writer.transport.get_write_buffer_size() or unacknowledged_bytes(tcp):  # noqa: ASYNC110 - the kernel has no event for it
             await asyncio.sleep(0.001)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Not `close`, which over TLS says good-bye first: an answer that ends so is complete.
@@ -170,7 +170,8 @@ async def _read_body(reader: asyncio.StreamReader, received: Received) -> bytes:
     return bytes(body)
 
 
-def _unacknowledged_bytes(tcp: socket.socket) -> int:
+def unacknowledged_bytes(tcp: socket.socket) -> int:
+    """Ask the kernel how much of what was sent the other side has not confirmed."""
     answer = fcntl.ioctl(tcp.fileno(), termios.TIOCOUTQ, b"\0" * 4)
     return int.from_bytes(answer, sys.byteorder)
 

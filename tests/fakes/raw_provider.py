@@ -1,6 +1,7 @@
 """A provider that is a function of each connection: for what no HTTP server would do."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,9 +13,10 @@ Talk = Callable[[socket.socket], None]
 class RawProvider:
     """Calls `talk(connection)` for each connection, in a thread of its own, and then closes it."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, talk: Talk, *, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
         self._talk = talk
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -23,7 +25,12 @@ class RawProvider:
     @property
     def base_url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._listener.getsockname()[1])
 
     def __enter__(self) -> Self:
         self._taking.start()
@@ -54,7 +61,13 @@ class RawProvider:
 
     def _converse(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            self._talk(connection)
+            if self._tls is None:
+                self._talk(connection)
+            else:
+                with self._tls.wrap_socket(connection, server_side=True) as secured:
+                    self._open.add(secured)
+                    self._talk(secured)
+                    self._open.discard(secured)
         self._open.discard(connection)
 
 

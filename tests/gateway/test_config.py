@@ -75,6 +75,9 @@ def test_every_key_of_the_file_reaches_the_configuration(folder: Path) -> None:
                 dialects=("openai", "anthropic"),
                 models=("house-",),
                 ca_file="ca.pem",
+                max_connections=40,
+                proxy="http://proxy.internal:3128",
+                proxy_login=Credential("env", "HOUSE_KEY"),
                 forward_trace=True,
             ),
             Upstream(
@@ -93,6 +96,9 @@ def test_every_key_of_the_file_reaches_the_configuration(folder: Path) -> None:
             held_body_bytes=1 << 29,
             header_bytes=16384,
             max_connections=500,
+            connections_per_address=9,
+            head_s=5.0,
+            body_s=7.5,
         ),
         attribution=AttributionRules(strict=True, bare_tag_key="tag", feature_from_tag=False),
         invalid_provider_detect=True,
@@ -112,6 +118,7 @@ def test_every_key_of_the_file_reaches_the_configuration(folder: Path) -> None:
         ),
         spool=SpoolLimits(max_bytes=5_000_000, flush_interval_s=0.5),
         drain_s=30,
+        reload_on_change=False,
         tls=Tls("cert.pem", "key.pem"),
     )
 
@@ -133,6 +140,9 @@ upstreams:
     dialects: [openai, anthropic]
     models: [house-]
     ca_file: ca.pem
+    max_connections: 40
+    proxy: http://proxy.internal:3128
+    proxy_login: env:HOUSE_KEY
     forward_trace: true
   azure-eu:
     provider: azure
@@ -141,7 +151,8 @@ upstreams:
     api_version: 2024-10-21
 default_upstream: house
 well_known_upstreams: false
-limits: {body_bytes: 30MB, held_body_bytes: 512MiB, header_bytes: 16384, max_connections: 500}
+limits: {body_bytes: 30MB, held_body_bytes: 512MiB, header_bytes: 16384, max_connections: 500,
+  connections_per_address: 9, head_s: 5, body_s: 7.5}
 attribution: {mode: strict, bare_tag_key: tag, feature_from_tag: false}
 invalid_provider: detect
 ask_for_usage: false
@@ -154,6 +165,7 @@ prices:
      request_usd: 0.001}
 spool: {max_bytes: 5MB, flush_interval_s: 0.5}
 drain_s: 30
+reload_on_change: false
 tls: {cert_file: cert.pem, key_file: key.pem}
 """
 
@@ -311,7 +323,7 @@ PROBLEMS = {
         "upstreams.openai.credential: the environment variable NOT_SET is not set"
     ),
     "upstreams: {openai: {credential: file:nowhere}}": (
-        "upstreams.openai.credential: cannot read nowhere: No such file or directory"
+        "upstreams.openai.credential: cannot read the file that it names: No such file or directory"
     ),
     "upstreams: {openai: {credential: file:/dev/null}}": (
         "upstreams.openai.credential: /dev/null is empty"
@@ -331,13 +343,26 @@ PROBLEMS = {
         "gateway_keys.team: the environment variable NOT_SET is not set"
     ),
     "gateway_keys: {team: {file: nowhere}}": (
-        "gateway_keys.team: cannot read nowhere: No such file or directory"
+        "gateway_keys.team: cannot read the file that it names: No such file or directory"
     ),
     "gateway_keys: {Our Team: {file: spanmeter.yaml}}": (
         "gateway_keys.Our Team: a name may hold lower-case letters, digits, '_', '.' and '-' only"
     ),
     "upstreams: {openai: {ca_file: nowhere}}": (
         "upstreams.openai.ca_file: cannot read nowhere: No such file or directory"
+    ),
+    "upstreams: {openai: {proxy: 'http://me:canary@proxy'}}": (
+        "upstreams.openai.proxy: must not hold a user name or password; use proxy_login"
+    ),
+    "upstreams: {openai: {proxy: 'socks5://proxy'}}": (
+        "upstreams.openai.proxy: must begin with http:// or https://: other proxies are not "
+        "supported"
+    ),
+    "upstreams: {openai: {proxy_login: {file: spanmeter.yaml}}}": (
+        "upstreams.openai.proxy: must name the proxy that proxy_login is for"
+    ),
+    "upstreams: {openai: {max_connections: 0}}": (
+        "upstreams.openai.max_connections: must be over 0"
     ),
     "upstreams: {openai: {headers: {X-Api-Key: canary}}}": (
         "upstreams.openai.headers.X-Api-Key: carries a secret; use credential, which keeps it out "
@@ -381,6 +406,9 @@ PROBLEMS = {
         "limits.body_bytes: must be a number of bytes such as 20000000, 20MB or 20MiB"
     ),
     "limits: {max_connections: '5'}": "limits.max_connections: must be a whole number",
+    "limits: {connections_per_address: 0}": ("limits.connections_per_address: must be over 0"),
+    "limits: {head_s: 0}": "limits.head_s: must be over 0",
+    "limits: {body_s: .inf}": "limits.body_s: must be a number of seconds",
     "attribution: {mode: harsh}": "attribution.mode: must be 'lenient' or 'strict'",
     "attribution: {bare_tag_key: 'a b'}": (
         "attribution.bare_tag_key: 'a b' cannot be a tag's key: 1-64 characters of "
@@ -410,6 +438,10 @@ PROBLEMS = {
     "tls: {cert_file: a}": "tls.key_file: is missing",
     "listen: 'a: b": "line 1, column 14: not YAML: found unexpected end of stream",
     "{listen: 'a:1', listen: 'b:1'}": "line 1: the key listen comes twice",
+    "upstreams: {x: {base_url: 'http://[::1'}}": (
+        "upstreams.x.base_url: must name a host, as in https://llm.example.com"
+    ),
+    "? [listen]\n: a": "line 1, column 3: not YAML: found unhashable key",
     "- listen": "must be a mapping of keys to values",
     "listen: \x00": "not YAML: it holds a character that no text may hold",
 }
@@ -523,9 +555,10 @@ def test_two_names_of_one_secret_are_both_named(folder: Path) -> None:
     )
 
     assert found == [
-        "spanmeter.yaml: gateway_keys.c: is env:K, as is gateway_keys.a; each needs its own secret",
-        "spanmeter.yaml: gateway_keys.d: is file:spool, as is gateway_keys.b; each needs its own "
-        "secret",
+        "spanmeter.yaml: gateway_keys.c: is the environment variable K, as is gateway_keys.a; "
+        "each needs its own secret",
+        "spanmeter.yaml: gateway_keys.d: is the file that it names, as is gateway_keys.b; each "
+        "needs its own secret",
     ]
 
 

@@ -96,3 +96,27 @@ def test_a_program_on_the_path_is_called_by_its_name(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert "live table         spanmeter top\n" in said(Config())
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "is_warned"),
+    [
+        ("127.0.0.1", None, False),
+        ("127.0.0.7", None, False),
+        ("::1", None, False),
+        ("localhost", None, False),
+        ("0.0.0.0", None, True),
+        ("::", None, True),
+        ("192.0.2.1", None, True),
+        ("metrics.example.com", None, True),
+        ("0.0.0.0", Credential("env", "TOKEN"), False),
+    ],
+)
+def test_metrics_open_to_the_network_are_warned_of(
+    host: str, token: Credential | None, *, is_warned: bool
+) -> None:
+    warnings = next_steps.warnings(Config(books_host=host, books_token=token))
+
+    assert [line.startswith(f"books.listen: {host} is open") for line in warnings] == [
+        True
+    ] * is_warned

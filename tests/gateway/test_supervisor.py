@@ -19,7 +19,7 @@ from spanmeter_gateway.board import Board, Field
 from spanmeter_gateway.children import Child, stop
 from spanmeter_gateway.config import Config
 from spanmeter_gateway.errors import StartError
-from spanmeter_gateway.supervisor import bind
+from spanmeter_gateway.listening import bind
 
 TIMEOUT_S = 30.0
 SERVE = Path(__file__).parent / "supervised" / "serve.py"
@@ -222,8 +222,8 @@ def test_a_data_folder_serves_one_gateway_at_a_time(
     assert gateways[1].end() == (
         1,
         [
-            f"data_dir: {config.data_dir} is in use by another gateway; stop it, or give this one "
-            "a data_dir of its own"
+            f"data_dir: {config.data_dir} is in use by another gateway; stop it, take its place "
+            "with `spanmeter serve --take-over`, or give this one a data_dir of its own"
         ],
     )
 
@@ -283,11 +283,9 @@ signal.pause()
 def test_a_child_that_does_not_end_in_time_is_killed(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         child = Child("deaf", (sys.executable, "-c", DEAF, str(write_end)), b"", fds=(write_end,))
-        stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(child.keep_alive(stopping))
+            group.create_task(child.keep_alive())
             await asyncio.to_thread(os.read, read_end, 1)
-            stopping.set()
             await stop([child], asyncio.Event(), patience_s=0.2)
 
     read_end, write_end = os.pipe()

@@ -33,12 +33,17 @@ WITHOUT_DEFAULT = {
     "upstreams.NAME.base_url",
     "upstreams.NAME.headers",
     "upstreams.NAME.models",
+    "limits.connections_per_address",
     "upstreams.NAME.api_version",
     "upstreams.NAME.ca_file",
+    "upstreams.NAME.max_connections",
+    "upstreams.NAME.proxy",
+    "upstreams.NAME.proxy_login",
     "attribution.bare_tag_key",
     "tls.cert_file",
     "tls.key_file",
     "gateway_keys",
+    "books.token",
 }
 
 

@@ -46,6 +46,8 @@ SUPPRESSION = re.compile(
     r"#\s*(?:noqa|type: ignore|pragma:)"  # what silences a tool,
     r"(?!:? ?(?:[A-Z]+\d+,? ?)*(?:\[[\w, -]+\])?\s*(?:- |# )\w)"  # without a reason behind it
 )
+NOT_OURS = re.compile(r"/recordings/|^fuzz/(?:corpus|crashes)/")
+"""The words of providers, and of nobody."""
 HOME_FOLDER = re.compile(r"(?<![\w.{}$])/(?:home|root|Users|work)/\w")
 INDEX_HOST = re.compile(
     r"[p]ypi\.org|[p]ythonhosted\.org|[n]pmjs\.(?:org|com)|[p]roxy\.golang\.org"
@@ -85,7 +87,7 @@ def project_texts() -> dict[str, str]:
         capture_output=True,
         text=True,
     )
-    names = [name for name in listed.stdout.split("\0") if name and "/recordings/" not in name]
+    names = [name for name in listed.stdout.split("\0") if name and not NOT_OURS.search(name)]
     contents = {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
     return {name: text.decode() for name, text in contents.items() if b"\0" not in text}
 

@@ -21,8 +21,8 @@ LEAK = re.compile(rb".{0,40}" + CANARY.encode() + rb".{0,40}", re.IGNORECASE | r
 UNREADABLE_HEADS = [
     f"GET /{CANARY} HTTP/9.9\r\nauthorization: {CANARY}\r\n\r\n",
     f"{CANARY.upper()} /v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
-    f"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {CANARY}\r\n\r\n",
-    f"GET /v1/models HTTP/1.1\r\nx-long: {CANARY * 20_000}\r\n\r\n",
+    f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {CANARY}\r\n\r\n",
+    f"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-long: {CANARY * 20_000}\r\n\r\n",
     f"{CANARY}\0\r\n\r\n",
 ]
 
@@ -81,7 +81,7 @@ def leave(gateway: GatewayProcess, call: CanaryCall) -> None:
     """Send a call and leave before its answer."""
     address = urlsplit(gateway.url)
     head = (
-        f"POST {call.target} HTTP/1.1\r\nx-feature: {FEATURE}\r\nx-script: never\r\n"
+        f"POST {call.target} HTTP/1.1\r\nhost: x\r\nx-feature: {FEATURE}\r\nx-script: never\r\n"
         f"x-gateway-key: {CANARY}-team\r\ncontent-length: {len(call.body)}\r\n\r\n"
     )
     with socket.create_connection((address.hostname, address.port), timeout=20) as connected:

@@ -96,7 +96,8 @@ def test_a_stranger_is_counted_with_its_feature_and_tags(
 
 def test_a_stranger_is_refused_before_its_body_is_read(gateway: GatewayProcess) -> None:
     address = urlsplit(gateway.url)
-    head = f"POST {CHAT} HTTP/1.1\r\ncontent-length: 1000000\r\nexpect: 100-continue\r\n\r\n"
+    lines = "host: x\r\ncontent-length: 1000000\r\nexpect: 100-continue\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\n{lines}\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=20) as connected:
         connected.sendall(head.encode())
         answer = connected.recv(65536)

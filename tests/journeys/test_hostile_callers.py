@@ -81,9 +81,9 @@ def peak_bytes(pid: int) -> int:
         b"CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
-        b"POST /v1/files HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nx-feature: a\r\n b\r\n\r\n",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-feature: a\r\n b\r\n\r\n",
         b"\0" * 1000,
     ],
 )
@@ -218,7 +218,7 @@ def test_a_thousand_idle_connections_are_in_nobodys_way(
 
 def test_a_caller_who_closes_its_half_has_left(gateway: GatewayProcess, feature: str) -> None:
     # As nginx (499) and Envoy see it: a caller that waits for an answer keeps its side open.
-    lines = f"POST {CHAT} HTTP/1.1\r\nx-feature: {feature}\r\nx-script: after 5\r\n"
+    lines = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-feature: {feature}\r\nx-script: after 5\r\n"
     with connect(gateway) as connected:
         connected.sendall(f"{lines}content-length: {len(PLAIN)}\r\n\r\n".encode() + PLAIN)
         connected.shutdown(socket.SHUT_WR)

@@ -40,7 +40,7 @@ def connect(gateway: GatewayProcess) -> socket.socket:
 
 
 def request(target: str, feature: str) -> bytes:
-    head = f"POST {target} HTTP/1.1\r\nx-feature: {feature}\r\nconnection: close\r\n"
+    head = f"POST {target} HTTP/1.1\r\nhost: x\r\nx-feature: {feature}\r\nconnection: close\r\n"
     return f"{head}content-length: {len(PLAIN)}\r\n\r\n".encode() + PLAIN
 
 

@@ -38,8 +38,9 @@ def connect(gateway: GatewayProcess) -> socket.socket:
 def start(gateway: GatewayProcess, feature: str, script: str) -> socket.socket:
     """Start a stream and wait for its first bytes."""
     connected = connect(gateway)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nx-feature: {feature}\r\nx-script: {script}\r\n"
-    connected.sendall(f"{head}content-length: {len(STREAMED)}\r\n\r\n".encode() + STREAMED)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: here\r\nx-feature: {feature}\r\n"
+    head += f"x-script: {script}\r\ncontent-length: {len(STREAMED)}\r\n\r\n"
+    connected.sendall(head.encode() + STREAMED)
     assert connected.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
     return connected
 

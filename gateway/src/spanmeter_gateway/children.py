@@ -24,7 +24,10 @@ log = logging.getLogger("spanmeter")
 
 @dataclass(slots=True)
 class Child:
-    """One child: what to run, and what it reads first on its standard input."""
+    """One child: what to run, and what it reads first on its standard input.
+
+    `first_line` may be changed while a child runs: it is for the next one.
+    """
 
     name: str
     argv: Sequence[str]
@@ -39,7 +42,13 @@ class Child:
     """Ends in a row of children that had not lived for `STEADY_S`."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the last process has ended and no other will be started."""
+    has_begun: bool = False
+    """It is, or was, kept alive."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when no other is to be started."""
     _process: asyncio.subprocess.Process | None = None
+    _is_renewed: bool = False
+    """The process that runs was asked to make room for the next."""
     _told: signal.Signals | None = None
     """What a process that is just being started has missed."""
 
@@ -48,15 +57,19 @@ class Child:
         """The process id of the child that runs now."""
         return self._process.pid if self._process else None
 
-    async def keep_alive(self, stopping: asyncio.Event) -> None:
+    async def keep_alive(self) -> None:
         """Run the child, and another when it ends, until `stopping` is set."""
-        clock = asyncio.get_running_loop().time
+        self.has_begun = True
+        clock, stopping = asyncio.get_running_loop().time, self.stopping
         try:
             while not stopping.is_set():
                 started = clock()
                 status = await self._run()
                 if stopping.is_set():
                     return
+                if self._is_renewed:
+                    self._is_renewed, self.ended_early = False, 0
+                    continue
                 self.ended_early = 0 if clock() - started > STEADY_S else self.ended_early + 1
                 delay_s = min(FIRST_DELAY_S * 2 ** (self.ended_early - 1), LONGEST_DELAY_S)
                 log.warning("%s ended: %s; the next starts in %.1f s", self.name, status, delay_s)
@@ -84,6 +97,18 @@ class Child:
         process.stdin.close()
         self.on_end()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    def tell(self, line: bytes) -> None:
+        """Write one more line to the child that runs; none is kept for the next."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(line)
+
+    def renew(self) -> None:
+        """Let the child that runs end, and start the next with the first line as it is then."""
+        if self._process is not None:
+            self._is_renewed = True
+            with suppress(ProcessLookupError):
+                self._process.terminate()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the child that runs, or to the one that is being started."""
@@ -114,6 +139,7 @@ async def stop(children: Sequence[Child], hurry: asyncio.Event, patience_s: floa
     than `HURRY_S`.
     """
     for child in children:
+        child.stopping.set()
         child.send(signal.SIGTERM)
     all_ended = asyncio.create_task(_all_ended(children))
     hurried = asyncio.create_task(_hurried(hurry))

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from spanmeter_gateway import compiled, next_steps, supervisor, top_table
-from spanmeter_gateway.config_file import find_file, ignored_variables, load, load_books_url
+from spanmeter_gateway.config_file import find_file, ignored_variables, load, load_books
 from spanmeter_gateway.demo import run
 from spanmeter_gateway.errors import ConfigError, GatewayError
-from spanmeter_gateway.start import LOG_FORMAT
+from spanmeter_gateway.privacy import begin_process
+from spanmeter_gateway.reload import Source
+from spanmeter_gateway.upstreams.way import egress_proxy
 
 BAD_CONFIG = 2
 FAILED = 1
@@ -81,11 +83,31 @@ def _root(
 
 
 @app.command()
-def serve(config: ConfigOption = None) -> None:
+def serve(
+    config: ConfigOption = None,
+    *,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Take the place of the gateway that runs in the same data_dir."
+        ),
+    ] = False,
+) -> None:
     """Run the gateway: relays, and the books behind them."""
-    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
-    loaded = load(find_file(config, os.environ, Path.cwd()), os.environ)
-    raise typer.Exit(supervisor.serve(loaded, on_ready=lambda: next_steps.say(_console(), loaded)))
+    begin_process(logging.INFO)
+    folder = Path.cwd()
+    source = Source(
+        find=lambda: find_file(config, os.environ, folder),
+        load=lambda: load(find_file(config, os.environ, folder), os.environ),
+    )
+    loaded = source.load()
+    status = supervisor.serve(
+        loaded,
+        on_ready=lambda: next_steps.say(_console(), loaded),
+        source=source,
+        take_over=take_over,
+    )
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -94,12 +116,15 @@ def check(config: ConfigOption = None) -> None:
     path = find_file(config, os.environ, Path.cwd())
     loaded = load(path, os.environ)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("upstream", "provider", "base URL", "credential"):
+    proxies = [egress_proxy(row, os.environ) for row in loaded.upstreams]
+    headings = ("upstream", "provider", "base URL", "credential")
+    for heading in (*headings, "proxy") if any(proxies) else headings:
         table.add_column(heading, overflow="fold")
-    for row in loaded.upstreams:
+    for row, proxy in zip(loaded.upstreams, proxies, strict=True):
         name = f"{row.name} (default)" if row.name == loaded.default_upstream else row.name
         credential = ":".join(filter(None, (row.credential.kind, row.credential.source)))
-        table.add_row(name, row.provider, row.base_url, credential)
+        way = [str(proxy or "-")] if any(proxies) else []  # printed without its login
+        table.add_row(name, row.provider, row.base_url, credential, *way)
     console = _console()
     console.print(f"{path or 'defaults'}: valid\n")
     console.print(table)
@@ -108,8 +133,7 @@ def check(config: ConfigOption = None) -> None:
         f"data in {loaded.data_dir}",
         soft_wrap=True,
     )
-    open_credentials = next_steps.open_credentials(loaded)
-    for warning in filter(None, (open_credentials, *ignored_variables(os.environ))):
+    for warning in (*next_steps.warnings(loaded), *ignored_variables(os.environ)):
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
 
 
@@ -124,16 +148,16 @@ def top(
     as_json: Annotated[bool, typer.Option("--json", help="Print one reading as JSON.")] = False,
 ) -> None:
     """Show calls, errors, tokens and cost of each feature, live."""
-    if url is None:
-        url = load_books_url(find_file(config, os.environ, Path.cwd()), os.environ)
+    access = load_books(find_file(config, os.environ, Path.cwd()), os.environ)
+    url = url or access.url
     console = _console()
     if as_json:
-        typer.echo(top_table.as_json(url))
+        typer.echo(top_table.as_json(url, token=access.token))
     elif once:
-        top_table.once(console, url)
+        top_table.once(console, url, token=access.token)
     else:
         try:
-            top_table.follow(console, url)
+            top_table.follow(console, url, token=access.token)
         except KeyboardInterrupt:
             raise typer.Exit from None
 

@@ -4,6 +4,7 @@ It holds plain values and no secret: a credential is named here and read by the 
 read from a file and the environment is in `config_file`, so that a relay never loads that code.
 """
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,12 @@ class Limits:
     header_bytes: int = 65_536
     """Of one request's head. 64 KiB is also what h11 and uvicorn allow."""
     max_connections: int = 10_000
+    connections_per_address: int | None = None
+    """Behind a load balancer all callers have one address, so there is no limit unless asked."""
+    head_s: float = 30.0
+    """For a request's head, from its first byte; of a new connection from its beginning."""
+    body_s: float = 60.0
+    """In each such time a body must bring 240 bytes a second; else the answer is 408."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,24 @@ class Config:
     tls: Tls | None = None
     gateway_keys: tuple[GatewayKey, ...] = ()
     """Every call must show one of them; without any, whoever reaches the port may call."""
+    books_token: Credential | None = None
+    """What a reader of the books' port must show; without one, whoever reaches it may read."""
+
+    reload_on_change: bool = True
+    """Read the configuration again when its files change, and not on SIGHUP alone."""
+
+    @property
+    def relay_secrets(self) -> tuple[Credential, ...]:
+        """Where the secrets are found that relays need, and nobody else."""
+        return (
+            *(row.credential for row in self.upstreams),
+            *(key.secret for key in self.gateway_keys),
+        )
+
+    @property
+    def books_secrets(self) -> tuple[Credential, ...]:
+        """Where the secrets are found that books need."""
+        return (self.books_token,) if self.books_token is not None else ()
 
     @property
     def url(self) -> str:
@@ -129,6 +154,23 @@ class Config:
     def from_json(cls, text: str | bytes) -> "Config":
         """Read what `to_json` wrote."""
         return msgspec.json.decode(text, type=cls, dec_hook=_decode)
+
+
+LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
+
+
+def is_address(host: str) -> bool:
+    """Say whether a host is an IP address, and not a name that a name server explains."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a listening address is reached from this machine alone."""
+    return host in LOCAL_NAMES or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 _REACHED_LOCALLY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}

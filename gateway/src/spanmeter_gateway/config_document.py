@@ -41,6 +41,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001 - the base class's signature
         seen: set[str] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue  # a mapping as a key, which the base class refuses
             if key_node.value in seen:
                 line = key_node.start_mark.line + 1
                 raise UnreadableYaml(f"line {line}: the key {key_node.value} comes twice")
@@ -92,7 +94,11 @@ def _without(document: dict[str, Any], places: Iterable[tuple[int | str, ...]]) 
         name for name in ("upstreams", "prices") if isinstance(document.get(name), dict | list)
     }
     broken = {place[: 2 if place[0] in by_row else 1] for place in places}
-    sound = {key: value for key, value in document.items() if (key,) not in broken}
+    sound = {
+        key: value
+        for key, value in document.items()
+        if isinstance(key, str) and (key,) not in broken
+    }
     if isinstance(rows := sound.get("upstreams"), dict):
         sound["upstreams"] = {
             name: row for name, row in rows.items() if ("upstreams", name) not in broken

@@ -46,6 +46,7 @@ from spanmeter_gateway.telemetry.names import label
 from spanmeter_gateway.telemetry.otlp_settings import ignored_temporality
 from spanmeter_gateway.telemetry.otlp_settings import problems as otlp_problems
 from spanmeter_gateway.upstreams.providers import find
+from spanmeter_gateway.upstreams.secret import read_credential, shown
 from spanmeter_gateway.upstreams.upstream import Credential
 
 DEFAULT_NAME = "spanmeter.yaml"
@@ -110,8 +111,16 @@ def ignored_variables(environ: Mapping[str, str]) -> list[str]:
     return list(filter(None, (ignored_filter(environ), ignored_temporality(environ))))
 
 
-def load_books_url(path: Path | None, environ: Mapping[str, str]) -> str:
-    """Read where the books listen, whatever else is wrong; raises `ConfigError`."""
+@dataclass(frozen=True, slots=True)
+class BooksAccess:
+    """How the books' port is read: its address, and the token that it asks for."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+
+def load_books(path: Path | None, environ: Mapping[str, str]) -> BooksAccess:
+    """Read how the books are reached, whatever else is wrong; raises `ConfigError`."""
     document = _document(path)
     variables = dict(_override(document, environ))
     problems = _Problems(file=str(path or "defaults"), variables=variables)
@@ -124,9 +133,13 @@ def load_books_url(path: Path | None, environ: Mapping[str, str]) -> str:
         default.books_host,
         default.books_port,
     )
+    token = _books_token(shaped.books.token, Surroundings(environ, problems.note))
     if problems.found:
         raise ConfigError(problems.found)
-    return replace(default, books_host=host, books_port=port).books_url
+    return BooksAccess(
+        replace(default, books_host=host, books_port=port).books_url,
+        read_credential(token, environ) if token else None,
+    )
 
 
 def _document(path: Path | None) -> dict[str, Any]:
@@ -201,6 +214,8 @@ def _config(shaped: FileShape, environ: Mapping[str, str], problems: _Problems) 
         drain_s=default.drain_s if shaped.drain_s is None else shaped.drain_s,
         tls=_tls(shaped.tls, problems),
         gateway_keys=tuple(_gateway_keys(shaped.gateway_keys or {}, around)),
+        books_token=_books_token(shaped.books.token, around),
+        reload_on_change=shaped.reload_on_change,
     )
 
 
@@ -323,9 +338,13 @@ def _gateway_keys(
         secret = credential(row, key, around)
         first = name_by_secret.setdefault(secret, name)
         if first != name:
-            source = f"{secret.kind}:{secret.source}"
-            around.note(key, f"is {source}, as is gateway_keys.{first}; each needs its own secret")
+            place = shown(secret)
+            around.note(key, f"is {place}, as is gateway_keys.{first}; each needs its own secret")
         yield GatewayKey(name, secret)
+
+
+def _books_token(written: CredentialShape | None, around: Surroundings) -> Credential | None:
+    return None if written is None else credential(written, "books.token", around)
 
 
 def _tls(written: TlsShape | None, problems: _Problems) -> Tls | None:

@@ -119,6 +119,9 @@ class UpstreamShape(_Shape):
     models: list[str] = []
     api_version: str | None = None
     ca_file: str | None = None
+    max_connections: Count | None = None
+    proxy: Text | None = None
+    proxy_login: KeySecret | None = None
     forward_trace: bool = False
 
 
@@ -126,6 +129,7 @@ class BooksShape(_Shape):
     """The cold half."""
 
     listen: str | None = None
+    token: KeySecret | None = None
 
 
 class LimitsShape(_Shape):
@@ -135,6 +139,9 @@ class LimitsShape(_Shape):
     held_body_bytes: Size | None = None
     header_bytes: Size | None = None
     max_connections: Annotated[int, Field(gt=0)] | None = None
+    connections_per_address: Count | None = None
+    head_s: Seconds | None = None
+    body_s: Seconds | None = None
 
 
 class AttributionShape(_Shape):
@@ -234,3 +241,4 @@ class FileShape(_Shape):
     drain_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     tls: TlsShape | None = None
     gateway_keys: dict[str, KeySecret] | None = Field(default=None, min_length=1)
+    reload_on_change: bool = True

@@ -5,9 +5,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from spanmeter_gateway.config_named_files import Note, check_certificates, check_readable
+from spanmeter_gateway.config_named_files import Note, check_certificates
 from spanmeter_gateway.config_schema import CredentialShape, TimeoutsShape, UpstreamShape
+from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.upstreams.providers import PROVIDERS, Provider, find, well_known_upstreams
+from spanmeter_gateway.upstreams.proxy import (
+    DIRECT,
+    PROXY_VARIABLES,
+    InvalidProxy,
+    parse_proxy,
+    proxy_from,
+)
+from spanmeter_gateway.upstreams.secret import read_credential, shown
 from spanmeter_gateway.upstreams.upstream import Credential, Timeouts, Upstream
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -17,7 +26,9 @@ _RESERVED = re.compile(
 """First segments of the relay's own paths and of the dialects'."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, field-value, in Latin-1
-_SECRET_HEADERS = {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
+_SECRET_HEADERS = {
+    *("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
+}
 _FRAMING_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
 
 
@@ -59,6 +70,8 @@ def _upstream(name: str, shape: UpstreamShape, around: Surroundings) -> Upstream
         around.note(f"{key}.base_url", problem)
     if shape.ca_file is not None:
         check_certificates(shape.ca_file, f"{key}.ca_file", around.note)
+    for problem in _proxy_problems(shape, base_url, around.environ):
+        around.note(f"{key}.proxy", problem)
     return Upstream(
         name=name,
         provider=provider.name,
@@ -72,8 +85,26 @@ def _upstream(name: str, shape: UpstreamShape, around: Surroundings) -> Upstream
         models=tuple(shape.models),
         api_version=shape.api_version,
         ca_file=shape.ca_file,
+        max_connections=shape.max_connections,
+        proxy=shape.proxy,
+        proxy_login=credential(shape.proxy_login, f"{key}.proxy_login", around),
         forward_trace=shape.forward_trace,
     )
+
+
+def _proxy_problems(
+    shape: UpstreamShape, base_url: str, environ: Mapping[str, str]
+) -> Iterator[str]:
+    if shape.proxy_login is not None and shape.proxy in (None, DIRECT):
+        yield "must name the proxy that proxy_login is for"
+    try:
+        if shape.proxy is None:
+            if not any(url_problems(base_url)):  # of such a URL there is no telling which
+                proxy_from(environ, base_url)
+        elif shape.proxy != DIRECT and parse_proxy(shape.proxy).authorization is not None:
+            yield "must not hold a user name or password; use proxy_login"
+    except InvalidProxy as error:
+        yield str(error) if shape.proxy else f"{PROXY_VARIABLES}: {error}"
 
 
 def check_name(name: str, key: str, note: Note) -> bool:
@@ -109,7 +140,11 @@ def _missing_address(provider: Provider) -> str:
 
 def url_problems(url: str) -> Iterator[str]:
     """Yield what keeps a text from being the base URL of an upstream."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is not closed, or not around an IPv6 address
+        yield "must name a host, as in https://llm.example.com"
+        return
     try:
         has_port = parts.port is None or parts.port > 0
     except ValueError:
@@ -128,14 +163,18 @@ def url_problems(url: str) -> Iterator[str]:
 
 def credential(shape: CredentialShape | None, key: str, around: Surroundings) -> Credential:
     """Name where a secret is found, after a look whether it is there; `None`: the caller's own."""
-    if shape is not None and shape.env is not None:
-        if not around.environ.get(shape.env, "").strip():
-            around.note(key, f"the environment variable {shape.env} is not set")
-        return Credential("env", shape.env)
-    if shape is not None and shape.file is not None:
-        check_readable(shape.file, key, around.note)
-        return Credential("file", shape.file)
-    return Credential()
+    if shape is None or (shape.env is None and shape.file is None):
+        return Credential()
+    is_env = shape.env is not None
+    found = Credential("env", shape.env or "") if is_env else Credential("file", shape.file or "")
+    try:
+        if not read_credential(found, around.environ):
+            around.note(key, f"{shown(found)} is {'not set' if is_env else 'empty'}")
+    except OSError as error:
+        around.note(key, f"cannot read {shown(found)}: {error.strerror}")
+    except StartError as error:
+        around.note(key, error.message)
+    return found
 
 
 def _timeouts(shape: TimeoutsShape) -> Timeouts:

@@ -7,14 +7,16 @@ SpanmeterError                    (in the light package)
    +- BooksUnreachable            `spanmeter top` cannot read the metrics
    +- CannotCompile               `spanmeter compile` lacks something
    +- CallerError                 4xx; nothing was sent upstream, nothing is owed
-   |  +- MalformedBody, InvalidProvider, AzureConfigMissing, InvalidTag 400
+   |  +- MalformedBody, MalformedRequest, InvalidProvider, AzureConfigMissing, InvalidTag 400
    |  +- InvalidGatewayKey 401
-   |  +- UnknownPath 404
+   |  +- UnknownPath 404   MethodNotAllowed 405   RequestTimeout 408
    |  +- BodyTooLarge 413
    +- UpstreamError               the other side's; names the upstream
    |  +- UpstreamBroken 502   UpstreamUnreachable 503   UpstreamTimeout 504
    |  +- StreamInterrupted        after the first byte: the caller keeps its status
    +- GatewayBusy 503             ours, for now: a limit of this worker is reached
+   |  +- ConnectionsExhausted      one upstream's limit of connections
+   +- ProxyFailed 503             the egress proxy makes no tunnel
 
 Texts name what to do and never quote a body, a key or a provider's answer.
 """
@@ -91,6 +93,26 @@ class MalformedBody(CallerError):
     """The body is not a JSON object with a model."""
 
     code = "invalid_request"
+
+
+class MalformedRequest(CallerError):
+    """The body breaks HTTP's framing after the head was well-formed."""
+
+    code = "malformed_http"
+
+
+class MethodNotAllowed(CallerError):
+    """The method would show the caller what we add to its request."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(CallerError):
+    """The body does not come, or comes too slowly."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class UnknownPath(CallerError):
@@ -175,3 +197,16 @@ class GatewayBusy(GatewayError):
 
     status = 503
     code = "gateway_busy"
+
+
+class ConnectionsExhausted(GatewayBusy):
+    """All connections that an upstream may have stayed busy."""
+
+    code = "connections_exhausted"
+
+
+class ProxyFailed(GatewayError):
+    """The operator's egress proxy is away, or refuses us: no fault of the provider."""
+
+    status = 503
+    code = "proxy_error"

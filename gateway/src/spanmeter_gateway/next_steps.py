@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spanmeter_gateway.config import Config
+from spanmeter_gateway.config import Config, is_loopback
 
 _CURL = """\
 curl {url}/v1/chat/completions \\
@@ -44,8 +44,14 @@ def next_steps(config: Config) -> RenderableType:
         "",
         Text(_CURL.format(url=config.url, key=_KEY if config.gateway_keys else ""), style="cyan"),
     ]
-    warning = open_credentials(config)
-    return Group(*parts, *(("", Text(warning, style="yellow")) if warning else ()))
+    for warning in warnings(config):
+        parts += ["", Text(warning, style="yellow")]
+    return Group(*parts)
+
+
+def warnings(config: Config) -> list[str]:
+    """Say what is open to others than its operator may mean."""
+    return list(filter(None, (open_credentials(config), open_metrics(config))))
 
 
 def open_credentials(config: Config) -> str | None:
@@ -53,11 +59,22 @@ def open_credentials(config: Config) -> str | None:
     if config.gateway_keys:
         return None
     held = [row.name for row in config.upstreams if row.credential.kind != "passthrough"]
-    if not held or config.listen_host in {"127.0.0.1", "::1", "localhost"}:
+    if not held or is_loopback(config.listen_host):
         return None
     return (
         f"{config.listen_host} is open to the network: whoever reaches this port can use the "
         f"credentials of {', '.join(held)}."
+    )
+
+
+def open_metrics(config: Config) -> str | None:
+    """Say so if anybody who reaches the books' port can read the metrics."""
+    if config.books_token is not None or is_loopback(config.books_host):
+        return None
+    return (
+        f"books.listen: {config.books_host} is open to the network: whoever reaches port "
+        f"{config.books_port} can read what each feature costs; set books.token, or keep the "
+        "network private."
     )
 
 

@@ -6,13 +6,20 @@ Times are integer nanoseconds: `*_at_ns` since the Unix epoch, `*_ns` durations.
 A change that an older reader would misunderstand raises `FORMAT`.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from spanmeter.usage import Usage
 
 FORMAT = 1
+
+# Checked by readers only. A number outside is a damaged line, and would go into sums for ever.
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+Nanoseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+"""A time up to the year 2116, or a duration."""
+SpanId = Annotated[str, msgspec.Meta(min_length=16, max_length=16)]
+TraceId = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 
 CHUNK_SECONDS = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
@@ -30,24 +37,24 @@ Kind = Literal["call", "passthrough"]
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One try at one route: becomes one CLIENT span."""
 
-    span_id: str
+    span_id: SpanId
     """16 lower-case hex digits."""
     upstream: str
     provider: str
     """OpenTelemetry `gen_ai.provider.name`."""
-    started_at_ns: int
-    duration_ns: int
+    started_at_ns: Nanoseconds
+    duration_ns: Nanoseconds
     model: str | None = None
     """The model sent upstream."""
     server_address: str = ""
-    server_port: int = 0
-    status: int | None = None
+    server_port: Count = 0
+    status: Count | None = None
     """The provider's HTTP status; `None` when no answer came."""
     error_type: str | None = None
-    first_chunk_ns: int | None = None
+    first_chunk_ns: Nanoseconds | None = None
     """From issuing the request to the first body byte; streamed answers only."""
-    retries: int = 0
-    chunk_times: tuple[int, ...] = ()
+    retries: Count = 0
+    chunk_times: tuple[Count, ...] = ()
     """Streamed answers, where `metrics.time_per_output_chunk` is on: the sum in nanoseconds of the
     times between chunks, then how many there are in each bucket of `CHUNK_SECONDS` and beyond."""
 
@@ -55,11 +62,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The ids that the relay chose, and the caller's context."""
 
-    trace_id: str
+    trace_id: TraceId
     """32 lower-case hex digits."""
-    span_id: str
+    span_id: SpanId
     """Of the SERVER span."""
-    parent_id: str | None = None
+    parent_id: SpanId | None = None
     state: str | None = None
     """The caller's `tracestate`, well-formed and at most 512 characters."""
     sampled: bool = True
@@ -75,12 +82,12 @@ class Receipt(
     call_id: str
     """Unique over all relays: 32 lower-case hex digits; names the call's `open` line too."""
     kind: Kind = "call"
-    started_at_ns: int
-    duration_ns: int
+    started_at_ns: Nanoseconds
+    duration_ns: Nanoseconds
     """What the caller waited: from the request's first byte to the answer's last, or the end."""
-    first_byte_ns: int | None = None
+    first_byte_ns: Nanoseconds | None = None
     """From the request's first byte to the first byte of the answer's body to the caller."""
-    relay_ns: int | None = None
+    relay_ns: Nanoseconds | None = None
     """The relay's own part before the upstream was asked."""
 
     outcome: Outcome
@@ -97,13 +104,13 @@ class Receipt(
     method: str = "POST"
     route: str = ""
     """The path with variable parts named; never the raw path."""
-    http_status: int | None = None
+    http_status: Count | None = None
     """What the caller got; `None` when the caller left before a status was written."""
     http_version: str = "1.1"
     listen_address: str = ""
-    listen_port: int = 0
-    request_bytes: int = 0
-    response_bytes: int = 0
+    listen_port: Count = 0
+    request_bytes: Count = 0
+    response_bytes: Count = 0
 
     dialect: str | None = None
     operation: str | None = None
@@ -160,7 +167,7 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     sequence: int
     generation: int = 1
     """Of the configuration in force."""
-    written: int | None = None
+    written: Count | None = None
     """Receipts that this writer has written in all, with those of this segment."""
 
 

@@ -6,36 +6,35 @@ At a stop relays end first and books last, because books enter what the relays w
 """
 
 import asyncio
-import errno
-import fcntl
 import logging
 import os
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
-from spanmeter_gateway import compiled
+from spanmeter_gateway import compiled, listening, takeover
 from spanmeter_gateway.board import Board, Field
 from spanmeter_gateway.children import Child, stop
 from spanmeter_gateway.config import Config
-from spanmeter_gateway.errors import StartError
+from spanmeter_gateway.crew import Crew, Outfit
+from spanmeter_gateway.folder_lock import FolderLock, cannot_write
+from spanmeter_gateway.reload import POLL_S, Reload, Source
 from spanmeter_gateway.start import Start
+from spanmeter_gateway.upstreams.secret import environ_without
 
-BACKLOG = 2048
-"""Connections that wait while all relays are busy or restarting; uvicorn's default too."""
 BOOKS_PATIENCE_S = 30.0
 """Books enter what is left in the spool; what they do not reach waits there for the next start."""
-RELAY_GRACE_S = 5.0
-"""What a relay may need after its drain has ended, to write its last receipts."""
+HANDED_OVER_S = BOOKS_PATIENCE_S + 10.0
+"""What a gateway may need to end its books for the one that takes its place."""
 MAX_EARLY_ENDS = 5
 """A child that never comes up ends the start; once the gateway was ready it is tried for ever."""
 READY_POLL_S = 0.05
+LOCK_POLL_S = 0.1
 
 log = logging.getLogger("spanmeter")
 
@@ -48,61 +47,117 @@ class Commands:
     books: Sequence[str] = (sys.executable, "-m", "spanmeter_gateway.books.main")
 
 
-def serve(config: Config, *, on_ready: Callable[[], None], commands: Commands | None = None) -> int:
+def serve(
+    config: Config,
+    *,
+    on_ready: Callable[[], None],
+    commands: Commands | None = None,
+    source: Source | None = None,
+    take_over: bool = False,
+) -> int:
     """Run the gateway until it is told to stop; the exit status.
 
-    `on_ready` is called once, when the relay port answers. Raises `StartError` for what an
-    operator must change: a port or a folder that is in use or not ours.
+    `on_ready` is called once, when the relay port answers. With a `source` the configuration is
+    read again on SIGHUP and when its files change; without, SIGHUP is a stop. `take_over`: take the
+    place of the gateway that runs in the same data folder, if there is one. Raises `StartError` for
+    what an operator must change: a port or a folder that is in use or not ours.
     """
     with ExitStack() as held:
-        lock = held.enter_context(_locked(config.data_dir))
-        check_free(config.books_host, config.books_port, "books.listen")
-        listener = held.enter_context(bind(config.listen_host, config.listen_port, "listen"))
-        listener.listen(BACKLOG)
+        lock = held.enter_context(FolderLock(config.data_dir))
+        predecessor = takeover.ask(config.data_dir) if take_over else None
+        if predecessor is None:
+            lock.take()
+        else:
+            held.enter_context(predecessor.connection)
+            held.enter_context(predecessor.listener)
+        if predecessor is None or predecessor.place.books != (config.books_host, config.books_port):
+            listening.check_free(config.books_host, config.books_port, "books.listen")
+        listener = held.enter_context(_listener(config, predecessor))
         try:
-            board = Board.create(config.data_dir / "board", config.workers)
+            path = config.data_dir / "board"
+            board = Board.create(path, config.workers)
+            board_fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
-            raise _cannot_write(config.data_dir, error) from error
-        supervisor = _Supervisor(config, commands or Commands(), listener=listener, lock_fd=lock)
-        return asyncio.run(supervisor.run(board, on_ready))
+            raise cannot_write(config.data_dir, error) from error
+        held.callback(os.close, board_fd)
+        outfit = Outfit(
+            command=(commands or Commands()).relay,
+            environ=compiled.environ(
+                environ_without(os.environ, config.books_secrets, own=config.relay_secrets)
+            ),
+            listener_fd=listener.fileno(),
+            board=board,
+            board_fd=board_fd,
+        )
+        supervisor = _Supervisor(
+            config,
+            Crew(config, outfit),
+            books=_books(config, (commands or Commands()).books, fds=(lock.fd, board_fd)),
+            listener=listener,
+            lock=lock,
+        )
+        return asyncio.run(supervisor.run(on_ready, source=source, predecessor=predecessor))
+
+
+def _books(config: Config, command: Sequence[str], *, fds: Sequence[int]) -> Child:
+    environ = environ_without(os.environ, config.relay_secrets, own=config.books_secrets)
+    return Child("books", command, b"", fds=fds, environ=environ)
+
+
+def _listener(config: Config, predecessor: takeover.Predecessor | None) -> socket.socket:
+    address = config.listen_host, config.listen_port
+    if predecessor is not None and predecessor.place.listen == address:
+        return predecessor.listener
+    return listening.listen(*address, os.environ)
 
 
 class _Supervisor:
     def __init__(
-        self, config: Config, commands: Commands, *, listener: socket.socket, lock_fd: int
+        self,
+        config: Config,
+        crew: Crew,
+        *,
+        books: Child,
+        listener: socket.socket,
+        lock: FolderLock,
     ) -> None:
         self._config = config
-        self._commands = commands
+        self._crew = crew
         self._listener = listener
-        self._fd = listener.fileno()
-        self._lock_fd = lock_fd
-
-    async def run(self, board: Board, on_ready: Callable[[], None]) -> int:
-        self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._signalled)
-        self._say_start()
-        environ = compiled.environ(os.environ)
-        relays = [self._relay(board, worker, environ) for worker in range(self._config.workers)]
+        self._lock = lock
         # Books inherit the lock: they may outlive us for a moment, and while they do nobody else
         # may enter the same spool.
-        first_line = Start(self._config).to_line()
-        books = Child("books", self._commands.books, first_line, fds=(self._lock_fd,))
+        self._books = books
+        self._is_handed_over = False
+
+    async def run(
+        self,
+        on_ready: Callable[[], None],
+        *,
+        source: Source | None,
+        predecessor: takeover.Predecessor | None,
+    ) -> int:
+        self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
+        self._asked_to_reload, self._released = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        on_hangup = self._signalled if source is None else self._asked_to_reload.set
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
+        self._say_start()
+        self._books.first_line = self._books_line()
         async with asyncio.TaskGroup() as group:
-            for child in (books, *relays):
-                group.create_task(child.keep_alive(self._stopping))
-            started = await self._until_ready(relays)
+            if predecessor is None:
+                group.create_task(self._books.keep_alive())
+            self._crew.start(group, self._hurry)
+            started = await self._until_ready(is_alone=predecessor is None)
+            if started and predecessor is not None:
+                started = await self._take_over(predecessor, group)
             if started:
                 on_ready()
-                await self._stopping.wait()
+                await self._serve_until_told(source)
             self._stopping.set()
-            calls = board.total(Field.CALLS_IN_FLIGHT)
-            log.info("stopping: calls in flight: %d, drain_s: %g", calls, self._config.drain_s)
-            # Ours too must go: a socket that is open but served by nobody lets new calls hang.
-            self._listener.close()
-            await stop(relays, self._hurry, self._config.drain_s + RELAY_GRACE_S)
-            await stop([books], self._hurry, BOOKS_PATIENCE_S)
+            await self._end()
         log.info("stopped")
         return 0 if started is not False else 1
 
@@ -122,26 +177,117 @@ class _Supervisor:
             self._hurry.set()
         self._stopping.set()
 
-    def _relay(self, board: Board, worker: int, environ: Mapping[str, str]) -> Child:
-        return Child(
-            name=f"relay {worker}",
-            argv=self._commands.relay,
-            first_line=Start(self._config, worker, self._fd).to_line(),
-            fds=(self._fd,),
-            environ=environ,
-            on_end=lambda: board.clear_live(worker),
-        )
+    def _books_line(self) -> bytes:
+        board_fd = self._crew.outfit.board_fd
+        return Start(self._config, board_fd=board_fd, generation=self._crew.generation).to_line()
 
-    async def _until_ready(self, relays: Sequence[Child]) -> bool | None:
-        """Wait until the port answers: true; false: it never will; `None`: told to stop."""
+    # the beginning
+
+    async def _until_ready(self, *, is_alone: bool) -> bool | None:
+        """Wait until the port answers: true; false: it never will; `None`: told to stop.
+
+        Where another gateway serves on the same port, its answer says nothing of ours: every relay
+        of ours must have said that it serves.
+        """
         while not self._stopping.is_set():
-            if all(relay.ended_early >= MAX_EARLY_ENDS for relay in relays):
+            failed = [relay.ended_early >= MAX_EARLY_ENDS for relay in self._crew.relays]
+            if all(failed) or (any(failed) and not is_alone):
                 log.error("no relay starts; the lines above say why")
                 return False
-            if await _is_ready(self._config):
+            if (is_alone or self._crew.is_serving()) and await _is_ready(self._config):
                 return True
             await asyncio.sleep(READY_POLL_S)
         return None
+
+    async def _take_over(
+        self, predecessor: takeover.Predecessor, group: asyncio.TaskGroup
+    ) -> bool | None:
+        """Have the predecessor hand over, and start books when the data folder is free."""
+        log.info("taking over: our relays serve, the others drain")
+        if not await predecessor.hand_over(HANDED_OVER_S):
+            log.warning("the gateway before did not say that it handed over; waiting for its books")
+        while not self._lock.is_taken():
+            if self._stopping.is_set():
+                return None
+            await asyncio.sleep(LOCK_POLL_S)
+        group.create_task(self._books.keep_alive())
+        return True
+
+    # the middle
+
+    async def _serve_until_told(self, source: Source | None) -> None:
+        """Serve until told to stop or another gateway has taken over."""
+        place = takeover.Place(
+            (self._config.listen_host, self._config.listen_port),
+            (self._config.books_host, self._config.books_port),
+        )
+        door = takeover.Door(self._config.data_dir, place, self._listener)
+        self._attending = asyncio.create_task(door.attend(self._hand_over))
+        reloading = asyncio.create_task(self._reload_forever(source))
+        await self._stopping.wait()
+        reloading.cancel()
+        if not self._is_handed_over:
+            self._attending.cancel()
+
+    async def _hand_over(self) -> None:
+        log.info("handing over to another gateway")
+        self._is_handed_over = True
+        self._stopping.set()
+        await self._released.wait()
+
+    async def _reload_forever(self, source: Source | None) -> None:
+        if source is None:
+            return
+        reload = Reload(source, self._config)
+        while True:
+            is_asked = await _is_set(self._asked_to_reload, POLL_S)
+            self._asked_to_reload.clear()
+            if not is_asked and not self._config.reload_on_change:
+                continue
+            attempt = reload.attempt(is_asked=is_asked)
+            if attempt is None:
+                continue
+            problems = attempt.problems or await self._crew.publish(attempt.config)
+            if problems:
+                reload.refused()
+                self._crew.note_refused(problems)
+                continue
+            reload.published(attempt.config)
+            self._config = attempt.config
+            self._books.first_line = self._books_line()
+            if attempt.renews_books:
+                self._books.renew()
+
+    # the end
+
+    async def _end(self) -> None:
+        calls = self._crew.outfit.board.total(Field.CALLS_IN_FLIGHT)
+        log.info("stopping: calls in flight: %d, drain_s: %g", calls, self._config.drain_s)
+        # Ours too must go: a socket that is open but served by nobody lets new calls hang.
+        self._listener.close()
+        draining = self._crew.stop()
+        if self._is_handed_over:
+            await asyncio.gather(draining, self._release())
+        else:
+            await draining
+            await self._end_books()
+
+    async def _release(self) -> None:
+        await self._end_books()
+        self._lock.release()
+        self._released.set()
+        await self._attending
+
+    async def _end_books(self) -> None:
+        if self._books.has_begun:
+            await stop([self._books], self._hurry, BOOKS_PATIENCE_S)
+
+
+async def _is_set(event: asyncio.Event, timeout_s: float) -> bool:
+    try:
+        return await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return False
 
 
 async def _is_ready(config: Config) -> bool:
@@ -157,67 +303,3 @@ async def _is_ready(config: Config) -> bool:
     except (OSError, TimeoutError):
         return False
     return b" 200 " in status_line
-
-
-def bind(host: str, port: int, key: str) -> socket.socket:
-    """Bind a listening address; `key` is where the operator wrote it. Raises `StartError`."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise StartError(f"{key}: cannot resolve {host}: {error.strerror}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and host == "::":
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise StartError(f"{key}: {_why_not(error, host, port)}") from error
-    return listener
-
-
-def check_free(host: str, port: int, key: str) -> None:
-    """Raise `StartError` if an address that a child will bind cannot be bound."""
-    bind(host, port, key).close()
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"{host}:{port} is in use by another program; stop it, or choose another port "
-            "in the configuration"
-        )
-    if error.errno == errno.EACCES:
-        return f"may not listen on port {port}; choose a port above 1023"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine"
-    return f"cannot listen on {host}:{port}: {error.strerror}"
-
-
-def _cannot_write(folder: Path, error: OSError) -> StartError:
-    return StartError(
-        f"data_dir: cannot write to {folder}: {error.strerror}; the gateway keeps its receipts "
-        "there and needs a folder of its own"
-    )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield fd
-    except BlockingIOError as error:
-        raise StartError(
-            f"data_dir: {folder} is in use by another gateway; stop it, or give this one a "
-            "data_dir of its own"
-        ) from error
-    finally:
-        os.close(fd)

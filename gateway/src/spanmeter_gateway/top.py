@@ -80,16 +80,20 @@ def metrics_url(written: str) -> str:
     return f"{url.rstrip('/').removesuffix('/metrics')}/metrics"
 
 
-def fetch(url: str) -> str:
+def fetch(url: str, *, token: str | None = None) -> str:
     """Get the exposition from the books at `url`; raises `BooksUnreachable`."""
     address = metrics_url(url)
     try:
         # `peek`: Prometheus alone must be the one who sees a new series start at 0.
-        with urllib.request.urlopen(f"{address}?peek=true", timeout=_TIMEOUT_S) as answer:
+        request = urllib.request.Request(f"{address}?peek=true")
+        if token is not None:  # not sent on, should somebody else redirect us
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:
-            why = f"it answers {error.code}"
+            asks = "; it asks for its books.token: give its file as --config"
+            why = f"it answers {error.code}{asks if error.code == 401 else ''}"
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = str(getattr(error, "reason", error))
     raise BooksUnreachable(

@@ -55,15 +55,15 @@ class Shot:
     before: top.Reading | None = None
 
 
-def once(console: Console, url: str) -> None:
+def once(console: Console, url: str, *, token: str | None = None) -> None:
     """Print one table."""
-    shot = Shot(url, _look(url))
+    shot = Shot(url, _look(url, token))
     console.print(view(console, shot), soft_wrap=not console.is_terminal)
 
 
-def as_json(url: str) -> str:
+def as_json(url: str, *, token: str | None = None) -> str:
     """Write one reading as JSON: `features`, `total` and `health`."""
-    reading = _look(url)
+    reading = _look(url, token)
     return json.dumps(
         {
             "features": [asdict(row) for row in top.rows(reading, None)],
@@ -74,28 +74,34 @@ def as_json(url: str) -> str:
     )
 
 
-def follow(console: Console, url: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+def follow(
+    console: Console,
+    url: str,
+    *,
+    token: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     """Show the table until interrupted; raises `BooksUnreachable` if the first look fails."""
-    shot = Shot(url, _look(url))
+    shot = Shot(url, _look(url, token))
     if not console.is_terminal:
         while True:
             console.print(view(console, shot), soft_wrap=True)
             console.file.flush()
             sleep(PRINT_S)
-            shot = Shot(url, _look(url), shot.reading)
+            shot = Shot(url, _look(url, token), shot.reading)
     with Live(_live(console, shot), console=console, auto_refresh=False) as live:
         while True:
             sleep(REFRESH_S)
             try:
-                shot = Shot(url, _look(url), shot.reading)
+                shot = Shot(url, _look(url, token), shot.reading)
             except BooksUnreachable as error:
                 live.update(_live(console, shot, error.message), refresh=True)
             else:
                 live.update(_live(console, shot), refresh=True)
 
 
-def _look(url: str) -> top.Reading:
-    return top.read(top.fetch(url), at_s=time.monotonic())
+def _look(url: str, token: str | None) -> top.Reading:
+    return top.read(top.fetch(url, token=token), at_s=time.monotonic())
 
 
 def _live(console: Console, shot: Shot, late: str = "") -> RenderableType:

@@ -1,6 +1,11 @@
 """Token counts as a provider reports them: the one shape that every dialect is read into."""
 
+from typing import Annotated
+
 import msgspec
+
+# Readers of a receipt refuse what is outside: no sum may ever sink.
+Tokens = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -11,19 +16,19 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning tokens are part of the output).
     """
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_read_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
     """All tokens written to a cache, of every lifetime."""
-    cache_write_1h_tokens: int | None = None
+    cache_write_1h_tokens: Tokens | None = None
     """The part of `cache_write_tokens` that is kept for an hour (Anthropic `ephemeral_1h`)."""
-    cache_write_5m_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    input_audio_tokens: int | None = None
-    output_audio_tokens: int | None = None
-    cache_read_audio_tokens: int | None = None
-    input_image_tokens: int | None = None
-    output_image_tokens: int | None = None
-    input_text_tokens: int | None = None
-    output_text_tokens: int | None = None
+    cache_write_5m_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
+    input_audio_tokens: Tokens | None = None
+    output_audio_tokens: Tokens | None = None
+    cache_read_audio_tokens: Tokens | None = None
+    input_image_tokens: Tokens | None = None
+    output_image_tokens: Tokens | None = None
+    input_text_tokens: Tokens | None = None
+    output_text_tokens: Tokens | None = None

@@ -1,13 +1,21 @@
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.gateway.books.doubles import PlainRegistry, PlainSpans, flat_bill
+from tests.gateway.spool.receipts import STARTED_AT_NS
 
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.books.counters import Counters
 from spanmeter_gateway.books.entry import Books, Pace
+
+
+def just_after() -> int:
+    """Tell the time at which the calls of these tests have just ended."""
+    return STARTED_AT_NS + 1_000_000_000
+
+
+AT_ONCE = {"retry_interval_s": 0, "reconcile_interval_s": 0, "unsigned_s": 0}
 
 
 class Desk:
@@ -24,7 +32,7 @@ class Desk:
         self,
         *,
         settles: bool = True,
-        clock_ns: Callable[[], int] = time.time_ns,
+        clock_ns: Callable[[], int] = just_after,
         **pace: float,
     ) -> Books:
         """Start books; those that were open before are left as a crash leaves them."""
@@ -40,7 +48,7 @@ class Desk:
             counters=self.counters,
             board=self.board,
             clock_ns=clock_ns,
-            pace=Pace(**({"retry_interval_s": 0, "reconcile_interval_s": 0} | pace)),
+            pace=Pace(**(AT_ONCE | pace)),
         )
         return self._books
 

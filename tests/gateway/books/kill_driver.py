@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from tests.gateway.books.conftest import just_after
 from tests.gateway.books.doubles import PlainRegistry, PlainSpans, flat_bill
 from tests.gateway.spool.receipts import open_line, receipt_line
 from tests.gateway.spool.segments import lay, lay_newer, tear
@@ -85,7 +86,8 @@ def run_books(folder: Path) -> dict[str, object]:
         span_export=LoggedSpans(folder / "spans"),
         counters=counters,
         board=Board.open(folder / "board"),
-        pace=Pace(max_segments=2, reconcile_interval_s=0),
+        clock_ns=just_after,
+        pace=Pace(max_segments=2, reconcile_interval_s=0, unsigned_s=0),
     )
     while books.enter_ready():
         pass

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.gateway.books.doubles import PlainSpans, flat_bill
 from tests.gateway.spool.receipts import open_line, receipt_line
-from tests.gateway.spool.segments import lay
+from tests.gateway.spool.segments import INCARNATION, lay
 
 from spanmeter_gateway.board import Board
 from spanmeter_gateway.books.app import create_app, render_with
@@ -143,6 +143,7 @@ def test_stopping_enters_what_is_left_and_closes_the_spans(tmp_path: Path) -> No
     running = Running(tmp_path)
     running.stop.set()
     lay(running.spool, [receipt_line("a1"), open_line("b2")])
+    (running.spool / f"{INCARNATION}-000.alive").touch()
 
     running.end()
 

@@ -1,5 +1,4 @@
-import pytest
-from tests.gateway.books.conftest import Desk
+from tests.gateway.books.conftest import Desk, just_after
 from tests.gateway.books.doubles import flat_bill
 from tests.gateway.spool.limits import unwritable_disk
 from tests.gateway.spool.receipts import a_receipt, open_line, receipt_line
@@ -63,6 +62,7 @@ def test_the_real_registry_comes_back_to_the_last_commit(desk: Desk) -> None:
         span_export=desk.spans,
         counters=desk.counters,
         board=desk.board,
+        clock_ns=just_after,
         pace=Pace(retry_interval_s=0),
     )
     lay(desk.spool, [receipt_line("a1")], sequence=1)
@@ -98,22 +98,6 @@ def test_after_a_failure_books_wait_before_they_try_again(desk: Desk) -> None:
 
     assert books.enter_ready() == 0
     assert desk.registry.read() == {"spanmeter_books_commit_failures_total": 1}
-
-
-def test_what_cannot_be_read_or_adopted_holds_nothing_else_up(
-    desk: Desk, caplog: pytest.LogCaptureFixture
-) -> None:
-    (desk.spool / "0bb2-000-0000000001.ndjson").mkdir()
-    (desk.spool / "0cc3-000-0000000001.part").mkdir()
-    lay(desk.spool, [receipt_line("a1")])
-    desk.open()
-
-    desk.work()
-
-    assert desk.registry.read() == ONE_CALL
-    assert [record.getMessage() for record in caplog.records] == [
-        "spool: cannot settle a dead relay (Is a directory)"
-    ]
 
 
 def test_a_corrupt_segment_that_cannot_be_moved_is_counted_once(desk: Desk) -> None:

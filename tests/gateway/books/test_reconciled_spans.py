@@ -31,6 +31,7 @@ class Backend:
     """Takes every request, or refuses it."""
 
     def __init__(self, answer: Answer) -> None:
+        self.rejected = 0
         self._answer = answer
 
     def send(self, _request: Request, _within_s: float | None = None) -> Answer:

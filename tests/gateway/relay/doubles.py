@@ -1,6 +1,7 @@
 """A relay without sockets: callers write into it, its provider answers at once or not at all."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -26,10 +27,16 @@ _LINE = msgspec.json.Decoder(Line)
 
 
 class Column:
-    """A board that nobody reads."""
+    """A column of the board; what it is set to nobody reads."""
+
+    def __init__(self) -> None:
+        self.totals: Counter[Field] = Counter()
 
     def set(self, field: Field, value: int) -> None:
         """Forget it."""
+
+    def add(self, field: Field, amount: int = 1) -> None:
+        self.totals[field] += amount
 
 
 class Spool:
@@ -58,7 +65,7 @@ class Provider:
     def take(self) -> "Connection":
         return Connection(self)
 
-    async def connect(self) -> "Connection":
+    async def connect(self, *, fresh: bool = False) -> "Connection":
         await asyncio.sleep(0)
         return Connection(self)
 
@@ -126,13 +133,14 @@ class World:
     def __init__(self, *, turns: int = 0, limits: Limits | None = None) -> None:
         self.provider = Provider(turns=turns)
         self.spool = Spool()
+        self.column = Column()
         endpoint = _endpoint(self.provider)
         self.relay = Relay(
             endpoints={"openai": endpoint},
             rules=rules(),
             sampler=Sampler({}),
             spool=self.spool,
-            column=Column(),  # type: ignore[arg-type]  # a pool in all but name  # what the relay uses of it
+            column=self.column,  # type: ignore[arg-type]  # a pool in all but name  # what the relay uses of it
             limits=limits or Limits(),
             listen=("127.0.0.1", 1),
         )

@@ -4,7 +4,8 @@ from spanmeter.attribution import AttributionRules
 from spanmeter_gateway.receipt import Trace
 from spanmeter_gateway.relay.account import Account
 from spanmeter_gateway.relay.head import RequestHead
-from spanmeter_gateway.relay.journey import Plan, Rules, decide, decide_passthrough, find_address
+from spanmeter_gateway.relay.journey import Rules, decide, decide_passthrough, find_address
+from spanmeter_gateway.relay.plan import Plan
 from spanmeter_gateway.relay.trace import new_ids
 from spanmeter_gateway.routing.address import AZURE
 from spanmeter_gateway.routing.choice import Directory

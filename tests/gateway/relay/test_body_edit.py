@@ -33,6 +33,8 @@ from spanmeter_gateway.relay.body_edit import with_include_usage, with_member, w
         (b'{"a":"x","tags":0,"a":true}', b'{"a":"x","a":true}'),
         (b'\xef\xbb\xbf \r\n{"tags":0,"a":1}', b'\xef\xbb\xbf \r\n{"a":1}'),
         (b'{"\xff":1,"tags":0,"a":"\xff"}', b'{"\xff":1,"a":"\xff"}'),
+        (b'{"a":"\\ud83d","tags":0,"b":"\\ude00"}', b'{"a":"\\ud83d","b":"\\ude00"}'),
+        (b'{"\xff":"\\ud83d","tags":0}', b'{"\xff":"\\ud83d"}'),
         (b'["tags"]', b'["tags"]'),
     ],
 )

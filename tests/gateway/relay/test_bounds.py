@@ -109,7 +109,9 @@ def test_a_body_of_many_small_pieces_takes_the_memory_of_a_body() -> None:
     async def check() -> Memory:
         world = World()
         caller = world.caller()
-        caller.front.data_received(b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" % CHAT)
+        caller.front.data_received(
+            b"POST %b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" % CHAT
+        )
         piece = b"2\r\nab\r\n" * 5000
         with traced() as memory:
             for _ in range(20):

@@ -64,3 +64,42 @@ def test_a_bomb_is_given_up_at_the_limit(coding: bytes, monkeypatch: pytest.Monk
 
     with pytest.raises(Undecodable, match="too_large"):
         decode_whole(bomb, coding)
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd"])
+def test_a_small_bomb_is_given_up_long_before_the_limit(coding: bytes) -> None:
+    bomb = PACKERS[coding](bytes(30_000_000))
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    pieces = [bomb[at : at + 16] for at in range(0, len(bomb), 16)]
+    sizes: list[int] = []
+
+    with pytest.raises(Undecodable, match="too_large"):
+        sizes.extend(len(decoder.decode(piece)) for piece in pieces)
+
+    assert sum(sizes) <= decoding.FREE_BYTES + len(bomb) * decoding.MAX_RATIO
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd"])
+def test_templates_that_shrink_to_a_fiftieth_are_read(coding: bytes) -> None:
+    message = b'{"role":"user","content":"summarise order %d, which was paid in March"},'
+    body = b"".join(message % number for number in range(20_000))
+
+    packed = PACKERS[coding](body)
+
+    assert decode_whole(packed, coding) == body
+
+
+@pytest.mark.parametrize("coding", [b"gzip, gzip", b"br,gzip", b"gzip\t, identity", b"zstd, zstd"])
+def test_codings_in_a_row_are_not_undone(coding: bytes) -> None:
+    with pytest.raises(Undecodable, match="unknown_coding"):
+        decode_whole(gzip.compress(gzip.compress(b"{}")), coding)
+
+
+def test_a_zstd_window_beyond_what_http_allows_is_not_allocated() -> None:
+    wide = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    packed = packer.compress(bytes(1000)) + packer.flush()
+
+    with pytest.raises(Undecodable, match="malformed"):
+        decode_whole(packed, b"zstd")

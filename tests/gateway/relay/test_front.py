@@ -47,7 +47,7 @@ def requests(draw: st.DrawFn) -> Asked:
         return request(target, body, b"x-feature: f")
     if kind == "chunked":
         return Asked(
-            b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n%b"
+            b"POST %b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n%b"
             % (target, draw(chunks(body))),
             b"POST %b|%b" % (target, body),
             target,
@@ -211,8 +211,8 @@ def test_a_target_with_a_character_that_no_url_has_is_refused(target: bytes) -> 
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
         (b"FOO /v1/models HTTP/1.1\r\n\r\n", b"400"),
         (b"get /v1/models HTTP/1.1\r\n\r\n", b"400"),
-        (b"OPTIONS * HTTP/1.1\r\n\r\n", b"404"),
-        (b"GET http://example.com HTTP/1.1\r\n\r\n", b"404"),
+        (b"OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", b"404"),
+        (b"GET http://example.com HTTP/1.1\r\nhost: x\r\n\r\n", b"404"),
         (b"GET /v1/models?" + b"a" * 66_000 + b" HTTP/1.1\r\n\r\n", b"431"),
     ],
 )
@@ -250,9 +250,9 @@ def test_a_body_over_the_limit_is_refused_as_soon_as_it_is_known() -> None:
     async def check() -> None:
         world = World(limits=Limits(body_bytes=10))
         declared, sent = world.caller(), world.caller()
-        chunked = b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" % CHAT
+        chunked = b"POST %b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" % CHAT
 
-        await declared.say([b"POST %b HTTP/1.1\r\ncontent-length: 11\r\n\r\n" % CHAT])
+        await declared.say([b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\n" % CHAT])
         await sent.say([chunked + b"8\r\n12345678\r\n", b"3\r\n123\r\n"])
 
         assert {caller.got.split(b" ")[1] for caller in (declared, sent)} == {b"413"}
@@ -265,7 +265,7 @@ def test_bodies_over_the_memory_of_the_relay_are_refused_and_given_back() -> Non
     async def check() -> None:
         world = World(limits=Limits(held_body_bytes=100))
         first, second, third = world.caller(), world.caller(), world.caller()
-        half = b"POST %b HTTP/1.1\r\ncontent-length: 90\r\n\r\n" % CHAT + b" " * 60
+        half = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n" % CHAT + b" " * 60
 
         await first.say([half])
         await second.say([half])
@@ -280,19 +280,56 @@ def test_bodies_over_the_memory_of_the_relay_are_refused_and_given_back() -> Non
 
 
 @pytest.mark.parametrize("state", ["idle", "mid-head", "mid-call"])
-def test_a_graceful_stop_closes_what_is_idle_and_lets_a_call_end(state: str) -> None:
+def test_a_graceful_stop_answers_one_more_request_and_closes(state: str) -> None:
     async def check() -> None:
         world = World(turns=5)
         caller = world.caller()
         whole = request(CHAT, PLAIN).wire
-        parts = {"idle": [b"", b""], "mid-head": [whole[:20], whole[20:]], "mid-call": [whole, b""]}
+        parts = {
+            "idle": [b"", whole],
+            "mid-head": [whole[:20], whole[20:]],
+            "mid-call": [whole, b""],
+        }
 
         caller.front.data_received(parts[state][0])
         caller.front.shutdown()
         await caller.say([parts[state][1]])
 
+        assert b"\r\nconnection: close\r\n" in caller.got
         assert caller.pipe.is_closed
-        assert answers(caller) == [CHAT] * (state != "idle")
+        assert answers(caller) == [CHAT]
+
+    run(check)
+
+
+def test_a_graceful_stop_closes_an_idle_connection_when_its_moment_is_over() -> None:
+    async def check() -> None:
+        world = World()
+        world.relay.idle_drain_s = 2.0
+        caller = world.caller()
+        began_s = world.relay.loop.time()
+
+        caller.front.shutdown()
+        caller.front.look_at_clock(began_s + 1.0)
+        is_closed_early = caller.pipe.is_closed
+        caller.front.look_at_clock(began_s + 3.0)
+
+        assert not is_closed_early
+        assert caller.pipe.is_closed
+
+    run(check)
+
+
+def test_a_connection_that_comes_out_of_its_handshake_in_the_drain_gets_one_answer() -> None:
+    async def check() -> None:
+        world = World()
+        world.relay.is_draining = True
+        caller = world.caller()
+
+        await caller.say([request(CHAT, PLAIN).wire])
+
+        assert b"\r\nconnection: close\r\n" in caller.got
+        assert caller.pipe.is_closed
 
     run(check)
 
@@ -328,7 +365,7 @@ def test_trailers_without_end_are_refused() -> None:
     async def check() -> None:
         world = World()
         caller = world.caller()
-        head = b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-a: " % CHAT
+        head = b"POST %b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-a: " % CHAT
 
         await caller.say([head, *[b"v" * 1000] * 200])
 

@@ -27,7 +27,8 @@ from spanmeter_gateway.errors import (
 )
 from spanmeter_gateway.relay.account import Account
 from spanmeter_gateway.relay.head import RequestHead
-from spanmeter_gateway.relay.journey import Plan, Rules, find_address, note_undecided
+from spanmeter_gateway.relay.journey import Rules, find_address, note_undecided
+from spanmeter_gateway.relay.plan import Plan
 
 OPENAI = UPSTREAM_BY_NAME["openai"]
 CHAT = "/v1/chat/completions"

@@ -8,7 +8,7 @@ from tests.gateway.relay.rules import AZURE_UPSTREAM, UPSTREAM_BY_NAME, Headers
 from spanmeter_gateway.receipt import Trace
 from spanmeter_gateway.relay.endpoint import Endpoint, open_endpoint
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
-from spanmeter_gateway.relay.journey import Plan
+from spanmeter_gateway.relay.plan import Plan
 from spanmeter_gateway.relay.request import write_request, write_trace_headers
 from spanmeter_gateway.routing.address import read_address
 from spanmeter_gateway.upstreams.upstream import Credential, Upstream

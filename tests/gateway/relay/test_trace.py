@@ -23,11 +23,16 @@ def begin(traceparent: bytes | None) -> Trace:
 
 
 def test_ids_are_hex_of_the_right_length_and_differ() -> None:
-    ids = new_ids()
+    first, second = new_ids(), new_ids()
 
-    assert [len(one) for one in ids] == [32, 32, 16, 16]
-    assert all(re.fullmatch("[0-9a-f]+", one) for one in ids)
-    assert len({*ids, *new_ids()}) == 8
+    drawn = [
+        text
+        for ids in (first, second)
+        for text in (ids.call_id, ids.trace_id, ids.server_span_id, ids.attempt_span_id)
+    ]
+    assert [len(text) for text in drawn] == [32, 32, 16, 16] * 2
+    assert all(re.fullmatch("[0-9a-f]+", text) for text in drawn)
+    assert len(set(drawn)) == 8
 
 
 def test_a_caller_with_a_context_becomes_the_parent() -> None:

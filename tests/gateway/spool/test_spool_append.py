@@ -63,7 +63,7 @@ def contents(folder: Path) -> list[tuple[list, list]]:
 
 def wait_for_segments(folder: Path, count: int) -> None:
     pause = threading.Event()
-    while len(ready_segments(folder)) < count:
+    while not folder.is_dir() or len(ready_segments(folder)) < count:
         pause.wait(0.002)
 
 
@@ -331,7 +331,22 @@ def test_the_end_of_an_open_call_that_never_finds_room_is_counted_at_the_stop(
     assert drops.counts == {"spool_error": 1}
 
 
-def test_a_folder_that_is_gone_is_counted_and_one_that_is_back_is_used(
+def test_a_folder_that_is_gone_is_made_again(tmp_path: Path, drops: Drops) -> None:
+    folder = tmp_path / "data" / "spool"
+    writer = SpoolWriter(folder, worker=0, on_drop=drops, flush_interval_s=0.01)
+    writer.start()
+
+    folder.parent.rename(tmp_path / "elsewhere")
+    writer.put(receipt_line("a1"))
+    wait_for_segments(folder, 1)
+
+    assert is_alive(folder, Writer(writer.incarnation, 0))
+    writer.close()
+    assert contents(folder) == [([a_receipt("a1")], [])]
+    assert drops.counts == {}
+
+
+def test_a_folder_that_cannot_be_used_is_counted_and_one_that_is_back_is_used(
     tmp_path: Path, drops: Drops
 ) -> None:
     folder = tmp_path / "spool"
@@ -339,9 +354,10 @@ def test_a_folder_that_is_gone_is_counted_and_one_that_is_back_is_used(
     writer.start()
 
     folder.rename(tmp_path / "elsewhere")
+    folder.write_text("in its place")
     writer.put(receipt_line("a1"))
     drops.wait_for({"spool_error": 1})
-    folder.mkdir()
+    folder.unlink()
     writer.put(receipt_line("b2"))
     wait_for_segments(folder, 1)
 
@@ -367,7 +383,7 @@ def test_a_writer_is_alive_until_it_is_closed(tmp_path: Path, drops: Drops) -> N
     meanwhile = is_alive(tmp_path, name)
     writer.close()
 
-    assert (before, meanwhile, is_alive(tmp_path, name)) == (False, True, False)
+    assert (before, meanwhile, is_alive(tmp_path, name)) == (None, True, False)
 
 
 def test_later_incarnations_sort_behind_earlier_ones(tmp_path: Path, drops: Drops) -> None:

@@ -13,7 +13,7 @@ from spanmeter_gateway.receipt import OpenCall
 from spanmeter_gateway.spool.read import (
     CorruptSegment,
     NewerSegment,
-    adopt_parts,
+    adopt_part,
     is_alive,
     list_spool,
     move_aside,
@@ -163,7 +163,7 @@ def test_a_part_of_a_dead_writer_is_read_up_to_its_last_whole_line(tmp_path: Pat
     torn = tear(lay(tmp_path, [receipt_line("a1"), receipt_line("b2")]))
     part = torn.rename(torn.with_suffix(".part"))
 
-    adopt_parts(tmp_path, list_spool(tmp_path).parts)
+    adopt_part(tmp_path, list_spool(tmp_path).parts[0])
 
     assert not part.exists()
     assert read_segment(ready_segments(tmp_path)[0]) == ([a_receipt("a1")], [], None)
@@ -173,7 +173,7 @@ def test_a_part_without_a_whole_line_is_removed(tmp_path: Path) -> None:
     path = lay(tmp_path)
     tear(path).rename(path.with_suffix(".part"))
 
-    adopt_parts(tmp_path, list_spool(tmp_path).parts)
+    adopt_part(tmp_path, list_spool(tmp_path).parts[0])
 
     assert list(tmp_path.iterdir()) == []
 

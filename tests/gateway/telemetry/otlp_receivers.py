@@ -40,6 +40,8 @@ class Receiver:
         self.headers: list[Mapping[str, str]] = []
         self.refusals: list[Any] = []
         """Answers to give before the first acceptance, in order."""
+        self.answer = b""
+        """The body of an acceptance; over gRPC it must be a message."""
         self.gate: threading.Event | None = None
         """When there is one, each request waits for it."""
         self.arrivals = 0
@@ -103,8 +105,10 @@ def http_receiver(receiver: Receiver, port: int = 0) -> Iterator[Receiver]:
             self.send_response(status)
             for key, value in headers.items():
                 self.send_header(key, value)
-            self.send_header("content-length", "0")
+            content = receiver.answer if refusal is None else b""
+            self.send_header("content-length", str(len(content)))
             self.end_headers()
+            self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Stay silent."""
@@ -140,14 +144,14 @@ def grpc_receiver(receiver: Receiver, port: int = 0) -> Iterator[Receiver]:
             self, request: ExportTraceServiceRequest, context: Any
         ) -> ExportTraceServiceResponse:
             answer(request, context)
-            return ExportTraceServiceResponse()
+            return ExportTraceServiceResponse.FromString(receiver.answer)
 
     class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
         def Export(  # noqa: N802 - the generated class's name
             self, request: ExportMetricsServiceRequest, context: Any
         ) -> ExportMetricsServiceResponse:
             answer(request, context)
-            return ExportMetricsServiceResponse()
+            return ExportMetricsServiceResponse.FromString(receiver.answer)
 
     server = grpc.server(ThreadPoolExecutor(2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)

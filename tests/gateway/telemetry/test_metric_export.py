@@ -39,6 +39,7 @@ class Backend:
     def __init__(self, *answers: Answer, gate: threading.Event | None = None) -> None:
         self.taken: list[ExportMetricsServiceRequest] = []
         self.answered = 0
+        self.rejected = 0
         self.is_shut_down = False
         self._answers = list(answers)
         self._gate = gate
@@ -116,7 +117,7 @@ def test_everything_is_sent_again_and_again_and_what_is_new_stands_at_0_first(tm
         backend.wait(3)
 
     assert backend.calls()[:3] == [0, 1, 1]
-    assert export.counts() == {"sent": backend.answered, "failed": 0}
+    assert export.counts() == {"sent": backend.answered, "rejected": 0, "failed": 0}
     assert backend.is_shut_down
 
 
@@ -126,7 +127,18 @@ def test_the_last_export_shows_what_is_new_at_0_and_then_as_it_is(tmp_path: Path
     with running(export_of(registry, backend, tmp_path)) as export:
         registry.enter(a_receipt(), BILL)
 
-    assert (backend.calls(), export.counts()) == ([0, 1], {"sent": 2, "failed": 0})
+    assert (backend.calls(), export.counts()) == ([0, 1], {"sent": 2, "rejected": 0, "failed": 0})
+
+
+def test_an_export_of_which_points_were_not_taken_is_rejected_and_not_sent_again(tmp_path: Path):
+    registry, backend = Registry(), Backend()
+    backend.rejected = 1
+    export = export_of(registry, backend, tmp_path)
+    with running(export):
+        pass
+
+    assert export.counts()["sent"] == export.counts()["failed"] == 0
+    assert export.counts()["rejected"] == backend.answered > 0
 
 
 def test_the_last_export_is_one_when_nothing_is_new(tmp_path: Path):
@@ -138,7 +150,7 @@ def test_the_last_export_is_one_when_nothing_is_new(tmp_path: Path):
     with running(export_of(restored, backend, tmp_path)) as export:
         pass
 
-    assert (backend.calls(), export.counts()) == ([1], {"sent": 1, "failed": 0})
+    assert (backend.calls(), export.counts()) == ([1], {"sent": 1, "rejected": 0, "failed": 0})
 
 
 def test_a_failed_export_is_counted_and_its_zeros_are_shown_again(tmp_path: Path):
@@ -149,7 +161,7 @@ def test_a_failed_export_is_counted_and_its_zeros_are_shown_again(tmp_path: Path
         backend.wait(4)
 
     assert backend.calls()[:2] == [0, 1]
-    assert export.counts() == {"sent": backend.answered - 2, "failed": 2}
+    assert export.counts() == {"sent": backend.answered - 2, "rejected": 0, "failed": 2}
 
 
 def wide() -> Registry:
@@ -176,7 +188,8 @@ def test_after_a_refused_request_the_rest_is_sent_and_after_a_busy_one_it_is_not
     with running(export_of(fill(wide()), backend, tmp_path)) as export:
         pass
 
-    assert (backend.answered, export.counts()) == (answered, {"sent": 0, "failed": 1})
+    assert backend.answered == answered
+    assert export.counts() == {"sent": 0, "rejected": 0, "failed": 1}
 
 
 class Picky(Backend):
@@ -261,7 +274,8 @@ def test_books_are_not_held_up_by_a_backend_that_never_answers(tmp_path: Path):
     lock.release()
     export.close(0.01)
 
-    assert (is_free, backend.answered, export.counts()) == (True, 0, {"sent": 0, "failed": 0})
+    assert (is_free, backend.answered) == (True, 0)
+    assert export.counts() == {"sent": 0, "rejected": 0, "failed": 0}
     gate.set()
     export._thread.join(20)
     assert not export._thread.is_alive()
@@ -274,7 +288,7 @@ def test_one_odd_series_does_not_end_all_exports(tmp_path: Path, caplog: pytest.
     with running(export_of(registry, backend, tmp_path)) as export:
         pass
 
-    assert export.counts() == {"sent": 0, "failed": 1}
+    assert export.counts() == {"sent": 0, "rejected": 0, "failed": 1}
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.ERROR, "metrics could not be encoded: ValueError")
     ]

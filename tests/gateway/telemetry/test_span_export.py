@@ -46,6 +46,7 @@ class Recorded:
         self.sent: list[Request] = []
         self._answers = list(answers)
         self._gate = gate
+        self.rejected = 0
         self.is_shut_down = False
 
     def send(self, request: Request, within_s: float | None = None) -> Answer:
@@ -90,7 +91,7 @@ def test_spans_arrive_and_their_segment_is_settled(
         assert receiver.span_ids() == IDS
         assert it.settled() == ["segment-1"]
         assert it.settled() == []
-        assert it.counts() == {"sent": 2, "dropped": 0, "failed": 0}
+        assert it.counts() == {"sent": 2, "rejected": 0, "dropped": 0, "failed": 0}
 
 
 @pytest.mark.parametrize(("protocol", "serve"), WAYS)
@@ -139,7 +140,7 @@ def test_what_a_backend_refuses_for_good_is_counted_and_does_not_hold_up_the_res
         export.close(10)
 
         assert export.settled() == ["bad", "good"]
-        assert export.counts() == {"sent": 2, "dropped": 0, "failed": 2}
+        assert export.counts() == {"sent": 2, "rejected": 0, "dropped": 0, "failed": 2}
         assert receiver.span_ids() == IDS
 
 
@@ -230,7 +231,7 @@ def test_a_dead_backend_costs_bounded_memory_and_never_blocks():
         export.offer(f"segment-{number}", [ENTRY])
 
     assert export.settled() == ["segment-2", "segment-3", "segment-4"]
-    assert export.counts() == {"sent": 0, "dropped": 6, "failed": 0}
+    assert export.counts() == {"sent": 0, "rejected": 0, "dropped": 6, "failed": 0}
     gate.set()
     export.close(10)
     assert export.settled() == ["segment-0", "segment-1"]
@@ -246,7 +247,7 @@ def test_room_is_made_by_what_is_sent():
     export.offer("segment-2", [ENTRY])
     export.close(10)
 
-    assert export.counts() == {"sent": 4, "dropped": 0, "failed": 0}
+    assert export.counts() == {"sent": 4, "rejected": 0, "dropped": 0, "failed": 0}
 
 
 def _wait_for_settled(export: SpanExport) -> None:
@@ -264,7 +265,19 @@ def test_a_segment_is_given_up_when_patience_ends():
     _wait_for_settled(export)
     export.close(10)
 
-    assert export.counts() == {"sent": 0, "dropped": 0, "failed": 2}
+    assert export.counts() == {"sent": 0, "rejected": 0, "dropped": 0, "failed": 2}
+
+
+def test_spans_that_a_backend_did_not_take_are_rejected_and_not_sent_again():
+    transport = Recorded()
+    transport.rejected = 1
+    export = _export(transport)
+
+    export.offer("a", _many(2))
+    export.close(20)
+
+    assert export.counts() == {"sent": 3, "rejected": 1, "dropped": 0, "failed": 0}
+    assert (len(transport.sent), export.settled(), export.held()) == (1, ["a"], 3)
 
 
 def test_closing_does_not_wait_for_a_busy_backend_and_leaves_the_segment_unsettled():

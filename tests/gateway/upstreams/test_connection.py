@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gateway.upstreams.pipe import Pipe
 
-from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
+from spanmeter_gateway.upstreams.connection import AnswerHead, AnswerSink, UpstreamConnection
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -17,7 +17,7 @@ MANY = settings(max_examples=80, deadline=None)
 
 
 @dataclass
-class Heard:
+class Heard(AnswerSink):
     """What a sink was told of one exchange."""
 
     head: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None

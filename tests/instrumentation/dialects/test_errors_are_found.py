@@ -176,4 +176,4 @@ def test_a_model_that_writes_about_errors_makes_none() -> None:
 
     facts = close(CHAT, f"data: {json.dumps(chunk)}\n\n".encode(), stream=True)
 
-    assert facts == ResponseFacts(finish_reasons=())
+    assert facts == ResponseFacts(finish_reasons=(), ending="open")

@@ -125,6 +125,7 @@ def test_a_cut_anthropic_stream_keeps_what_was_known() -> None:
         finish_reasons=(),
         usage=Usage(input_tokens=10, output_tokens=1, cache_read_tokens=7),
         service_tier="standard",
+        ending="torn",
     )
 
 
@@ -149,7 +150,7 @@ def test_a_cut_responses_stream_is_still_in_progress() -> None:
     )
 
     assert read(RESPONSES, stream) == ResponseFacts(
-        response_model="m", response_id="r", response_status="in_progress"
+        response_model="m", response_id="r", response_status="in_progress", ending="open"
     )
 
 

@@ -6,7 +6,7 @@ values and names are keys: a commit whose end is in doubt may be repeated.
 """
 
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -114,16 +114,20 @@ class Counters:
 
     def __init__(self, path: Path) -> None:
         """Open or make the file; raises `StartError`."""
+        self.path = path
         try:
-            # Used by one thread at a time, under the books' lock, but not always the same one.
-            self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=1.0
-            )
-            # Two books on one spool would count everything twice: the second one stops here.
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._prepare(path)
+            with ExitStack() as undo:
+                # Used by one thread at a time, under the books' lock, but not always the same one.
+                self._connection = sqlite3.connect(
+                    path, isolation_level=None, check_same_thread=False, timeout=1.0
+                )
+                undo.callback(self._connection.close)
+                # Two books on one spool would count everything twice: the second one stops here.
+                self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._prepare(path)
+                undo.pop_all()
         except sqlite3.OperationalError as error:
             raise StartError(f"{path}: {error}; is another spanmeter using it?") from error
         except sqlite3.Error as error:
@@ -135,6 +139,10 @@ class Counters:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, _VERSION):
             raise StartError(f"{path} was written by a newer spanmeter: upgrade this one")
+        # Some ms for 50,000 series. What is damaged now would stop a commit at some later time.
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
         if version == 0:
             self._connection.executescript(_SCHEMA)
         self._connection.executescript(_WRITERS)

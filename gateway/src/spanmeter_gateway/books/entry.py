@@ -16,32 +16,39 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spanmeter_gateway.board import DROPPED_FIELDS, Board
-from spanmeter_gateway.books.counters import Batch, Counters, CountersUnavailable
+import msgspec
+
+from spanmeter_gateway.board import DROPPED_FIELDS, REFUSED_FIELDS, RELOAD_NOTICES, Board
+from spanmeter_gateway.books.counters import Batch, Counters, CountersUnavailable, Saved
 from spanmeter_gateway.books.guard import Guard
+from spanmeter_gateway.books.lag import LATE_NS, Lag
 from spanmeter_gateway.books.lost import OpenCalls, lost_name, write_lost
 from spanmeter_gateway.books.page import Page, read_page
 from spanmeter_gateway.books.ports import BillReceipt, MetricExport, Registry, SpanExport
 from spanmeter_gateway.books.reconciliation import SEGMENT_LOST, Reconciliation, Written
 from spanmeter_gateway.books.totals import BoardTotals, ResultTotals, SpanTotals
+from spanmeter_gateway.books.writers import UNSIGNED_S, Writers
+from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.spool.read import (
     PARKED,
     QUARANTINE,
     Listing,
     Segment,
-    adopt_parts,
-    is_alive,
+    adopt_part,
     list_spool,
     move_aside,
     release_parked,
 )
-from spanmeter_gateway.spool.segment import ALIVE, LOST_SEQUENCE, READY, Writer
+from spanmeter_gateway.spool.segment import ALIVE, LOST_SEQUENCE, READY, SegmentName, Writer
 from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.registry import SeriesRow
 
 ENTRY_FAILED = "entry_failed"
 """Why a receipt is dropped that the registry cannot take."""
 _WARN_INTERVAL_S = 60.0
+_HEALTH = (
+    names.RECEIPTS_ENTERED, names.RECEIPTS_LATE, names.RELAY_LOST, names.COMMIT_FAILURES,
+)  # fmt: skip
 _ASIDE = {"parked": PARKED, "quarantined": QUARANTINE}
 
 _log = logging.getLogger(__name__)
@@ -57,6 +64,7 @@ class Pace:
     """After a commit that failed."""
     reconcile_interval_s: float = 5.0
     """A walk over every series of calls: some ms for 50,000."""
+    unsigned_s: float = UNSIGNED_S
 
 
 PACE = Pace()
@@ -83,7 +91,7 @@ class Books:
         clock_ns: Callable[[], int] = time.time_ns,
         pace: Pace = PACE,
     ) -> None:
-        """Take up where the last commit ended; raises `OSError` and `CountersUnavailable`."""
+        """Take up where the last commit ended; raises `OSError` and `StartError`."""
         self.lock = lock or threading.Lock()
         self._folder = folder
         self._bill = bill
@@ -93,10 +101,11 @@ class Books:
         self._pace = pace
         folder.mkdir(parents=True, exist_ok=True)
         release_parked(folder)
-        saved = counters.restore()
-        self._restore(saved.rows)
+        saved = self._restore_first()
         self._recorded = saved.segments
         self._open_calls = OpenCalls(saved.open_calls)
+        self._writers = Writers(folder, unsigned_s=pace.unsigned_s)
+        self._lag = Lag()
         self._totals = BoardTotals(board, saved.marks)
         self._span_totals = SpanTotals(span_export)
         counts = metric_export.counts if metric_export else dict
@@ -124,7 +133,7 @@ class Books:
         self._sweep()
         if not self._queue:
             self._survey()
-        lag_s = self._lag_s()
+        lag_s = self._lag.highest(self._lag_s(), now_s=time.monotonic())
         pages = self._read_batch()
         with self.lock:
             is_entered = self._enter(pages)
@@ -162,21 +171,27 @@ class Books:
 
     def _look(self) -> Listing:
         listing = list_spool(self._folder)
-        try:
-            dead = self._dead_writers(listing)
-            if not dead:
-                return listing
-            # Death is established before the list is made: it has all that they ever wrote.
-            adopt_parts(self._folder, [part for part in listing.parts if part.writer in dead])
-            self._bury(dead)
-        except OSError as error:
-            self._warn("spool: cannot settle a dead relay (%s)", error.strerror)
+        dead = self._dead_writers(listing)
+        if not dead:
+            return listing
+        # Death is established before the list is made: it has all that they ever wrote.
+        parts = [part for part in listing.parts if part.writer in dead]
+        untidy = {part.writer for part in parts if not self._adopt(part)}
+        self._bury(dead - untidy)
         return list_spool(self._folder)
 
     def _dead_writers(self, listing: Listing) -> set[Writer]:
         writers = {*listing.alive, *self._open_calls.writers()}
         writers.update(part.writer for part in listing.parts)
-        return {writer for writer in writers if not is_alive(self._folder, writer)}
+        return self._writers.dead(writers)
+
+    def _adopt(self, part: SegmentName) -> bool:
+        try:
+            adopt_part(self._folder, part)
+        except OSError as error:
+            self._warn("spool: cannot settle a dead relay (%s)", error.strerror)
+            return False
+        return True
 
     def _bury(self, dead: Iterable[Writer]) -> None:
         """End the calls of relays that are dead and whose every segment is entered."""
@@ -187,12 +202,20 @@ class Books:
             if str(segment.name) not in self._recorded
         }
         for writer in set(dead) - waiting:
-            rows = self._open_calls.of(writer)
-            if rows and str(lost_name(writer)) not in self._recorded:
-                last_seen_ns = listing.alive.get(writer, self._clock_ns())
-                write_lost(self._folder, writer, rows=rows, last_seen_ns=last_seen_ns)
-            elif not rows and not self._written.retire(writer):
-                (self._folder / f"{writer}{ALIVE}").unlink(missing_ok=True)
+            last_seen_ns = listing.alive.get(writer, self._clock_ns())
+            try:
+                self._bury_one(writer, last_seen_ns)
+            except OSError as error:
+                self._warn("spool: cannot settle a dead relay (%s)", error.strerror)
+            except msgspec.DecodeError:
+                self._warn("books: cannot settle a dead relay (%s)", "its open calls are damaged")
+
+    def _bury_one(self, writer: Writer, last_seen_ns: int) -> None:
+        rows = self._open_calls.of(writer)
+        if rows and str(lost_name(writer)) not in self._recorded:
+            write_lost(self._folder, writer, rows=rows, last_seen_ns=last_seen_ns)
+        elif not rows and not self._written.retire(writer):
+            (self._folder / f"{writer}{ALIVE}").unlink(missing_ok=True)
 
     def _lag_s(self) -> float:
         for segment in self._queue:
@@ -260,6 +283,9 @@ class Books:
             add(names.RECEIPTS_DROPPED.prometheus_name, (ENTRY_FAILED,), guard.faults)
         if page.entries:
             add(names.RECEIPTS_ENTERED.prometheus_name, (), len(page.entries))
+            late_ns = self._clock_ns() - LATE_NS
+            ends_ns = [receipt.started_at_ns + receipt.duration_ns for receipt, _ in page.entries]
+            add(names.RECEIPTS_LATE.prometheus_name, (), sum(end < late_ns for end in ends_ns))
         if page.segment.name.sequence == LOST_SEQUENCE:
             add(names.RELAY_LOST.prometheus_name, (), len(page.entries))
 
@@ -288,6 +314,17 @@ class Books:
         self._is_stale = False
         return True
 
+    def _restore_first(self) -> Saved:
+        try:
+            saved = self._counters.restore()
+            self._restore(saved.rows)
+        except (CountersUnavailable, msgspec.DecodeError, ValueError, KeyError) as error:
+            path = self._counters.path
+            raise StartError(
+                f"{path}: {type(error).__name__}; move it away, and the counters start from 0 again"
+            ) from error
+        return saved
+
     def _restore(self, rows: Iterable[SeriesRow]) -> None:
         """Set the registry to what is committed; what watches over us is there from the start.
 
@@ -298,7 +335,11 @@ class Books:
             self._registry.add(names.RECEIPTS_DROPPED.prometheus_name, (reason,), 0)
         for result in ("entered", *_ASIDE):
             self._registry.add(names.SEGMENTS.prometheus_name, (result,), 0)
-        for health in (names.RECEIPTS_ENTERED, names.RELAY_LOST, names.COMMIT_FAILURES):
+        for reason in REFUSED_FIELDS:
+            self._registry.add(names.CONNECTIONS_REFUSED.prometheus_name, (reason,), 0)
+        for result in RELOAD_NOTICES:
+            self._registry.add(names.CONFIG_RELOADS.prometheus_name, (result,), 0)
+        for health in _HEALTH:
             self._registry.add(health.prometheus_name, (), 0)
 
     def _pass_on(self, page: Page) -> None:

@@ -21,7 +21,8 @@ from spanmeter_gateway.books.process import BooksSettings, run_books
 from spanmeter_gateway.config import Config
 from spanmeter_gateway.errors import StartError
 from spanmeter_gateway.metering.prices import PriceBook
-from spanmeter_gateway.start import LOG_FORMAT, Start
+from spanmeter_gateway.privacy import begin_process
+from spanmeter_gateway.start import Start
 from spanmeter_gateway.telemetry.exemplars import exemplar_filter_from_env
 from spanmeter_gateway.telemetry.metric import MetricSettings
 from spanmeter_gateway.telemetry.metric_export import metric_export_from_env
@@ -29,6 +30,7 @@ from spanmeter_gateway.telemetry.otlp_resource import kept_instance_id, resource
 from spanmeter_gateway.telemetry.registry import Registry
 from spanmeter_gateway.telemetry.span_export import span_export_from_env
 from spanmeter_gateway.telemetry.spans import SpanEncoder
+from spanmeter_gateway.upstreams.secret import read_credential
 
 
 class NoSpans:
@@ -62,13 +64,13 @@ class NoSpans:
 
 def main() -> None:
     """Run the books; the process's entry point."""
-    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    begin_process(logging.WARNING)
     start = Start.read(sys.stdin.buffer)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
     try:
-        run(start.config, stop)
+        run(start.config, stop, start.open_board())
     except (StartError, OSError, ValueError) as error:
         # One line, because the supervisor tries again and again: what to do is in it.
         logging.getLogger("spanmeter.books").error("cannot start: %s", error)
@@ -82,7 +84,7 @@ def _end_with_parent(stop: threading.Event) -> None:
     stop.set()
 
 
-def run(config: Config, stop: threading.Event) -> None:
+def run(config: Config, stop: threading.Event, board: Board) -> None:
     """Put the books together from the configuration, and run them until `stop` is set."""
     resource = resource_attributes(kept_instance_id(config.data_dir / "instance"))
     scheme = "https" if config.tls else "http"
@@ -107,12 +109,16 @@ def run(config: Config, stop: threading.Event) -> None:
         metric_export=metric_export,
         lock=lock,
         counters=Counters(config.data_dir / "books.sqlite"),
-        board=Board.open(config.data_dir / "board"),
+        board=board,
     )
     run_books(
         BooksSettings(host=config.books_host, port=config.books_port),
         books=books,
-        app=create_app(render_with(registry, lock)),
+        app=create_app(
+            render_with(registry, lock),
+            host=config.books_host,
+            token=read_credential(config.books_token) if config.books_token else None,
+        ),
         span_export=span_export,
         metric_export=metric_export,
         stop=stop,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from spanmeter_gateway.books.connections import BooksProtocol
 from spanmeter_gateway.books.entry import Books
 from spanmeter_gateway.books.ports import MetricExport, SpanExport
 
@@ -43,7 +44,7 @@ def run_books(
     settings: BooksSettings,
     *,
     books: Books,
-    app: FastAPI,
+    app: ASGIApp,
     span_export: SpanExport,
     metric_export: MetricExport | None = None,
     stop: Stop,
@@ -58,10 +59,12 @@ def run_books(
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=BooksProtocol,
                 lifespan="off",
                 ws="none",
                 access_log=False,
                 log_config=None,
+                server_header=False,
                 timeout_graceful_shutdown=2,
             )
         )

@@ -2,12 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from spanmeter_gateway.board import DROPPED_FIELDS, Board, Field
+from spanmeter_gateway.board import (
+    DROPPED_FIELDS,
+    REFUSED_FIELDS,
+    RELOAD_NOTICES,
+    Board,
+    Field,
+    Notice,
+)
 from spanmeter_gateway.books.counters import MarkKey
 from spanmeter_gateway.books.guard import Guard
 from spanmeter_gateway.books.ports import Entry, Registry, SpanExport
 from spanmeter_gateway.receipt import Receipt
 from spanmeter_gateway.telemetry import names
+
+_SUPERVISOR = -1
+"""In the place of a worker: what the board's header counts."""
+_COUNTED_BY_RELAYS = (
+    *((names.RECEIPTS_DROPPED, reason, field) for reason, field in DROPPED_FIELDS.items()),
+    *((names.CONNECTIONS_REFUSED, reason, field) for reason, field in REFUSED_FIELDS.items()),
+)
 
 
 class BoardTotals:
@@ -21,13 +35,20 @@ class BoardTotals:
         """Count the growth of each total, and return the marks to commit with it."""
         grown: dict[MarkKey, int] = {}
         for worker in range(self._board.workers):
-            for reason, field in DROPPED_FIELDS.items():
+            for metric, reason, field in _COUNTED_BY_RELAYS:
                 key = MarkKey(self._board.identity, worker, reason)
                 total = self._board.column(worker).get(field)
                 growth = total - self._marks.get(key, 0)
                 if growth > 0:
-                    registry.add(names.RECEIPTS_DROPPED.prometheus_name, (reason,), growth)
+                    registry.add(metric.prometheus_name, (reason,), growth)
                     grown[key] = total
+        for result, notice in RELOAD_NOTICES.items():
+            key = MarkKey(self._board.identity, _SUPERVISOR, result)
+            total = self._board.notice(notice)
+            growth = total - self._marks.get(key, 0)
+            if growth > 0:
+                registry.add(names.CONFIG_RELOADS.prometheus_name, (result,), growth)
+                grown[key] = total
         return grown
 
     def apply(self, marks: Mapping[MarkKey, int]) -> None:
@@ -38,6 +59,10 @@ class BoardTotals:
         """Set the gauges."""
         in_flight = self._board.total(Field.CALLS_IN_FLIGHT)
         registry.set_gauge(names.REQUESTS_ACTIVE.prometheus_name, (), in_flight)
+        generation = self._board.notice(Notice.GENERATION)
+        registry.set_gauge(names.CONFIG_GENERATION.prometheus_name, (), generation)
+        last = self._board.notice(Notice.LAST_RELOAD_OK)
+        registry.set_gauge(names.LAST_RELOAD_OK.prometheus_name, (), last)
 
 
 class ResultTotals:

@@ -7,12 +7,13 @@ import sys
 import threading
 
 from spanmeter_gateway import supervisor
-from spanmeter_gateway.start import LOG_FORMAT, Start
+from spanmeter_gateway.privacy import begin_process
+from spanmeter_gateway.start import Start
 
 
 def main() -> None:
     """Serve the configuration that comes as a line on standard input."""
-    logging.basicConfig(format=LOG_FORMAT)
+    begin_process(logging.WARNING)
     start = Start.read(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.exit(supervisor.serve(start.config, on_ready=lambda: None))

@@ -10,6 +10,10 @@ from spanmeter_gateway.relay.outcome import INTERRUPTED, OK, Verdict, judge_answ
 from spanmeter_gateway.relay.response import Framing, choose_framing, write_head
 from spanmeter_gateway.upstreams.connection import AnswerHead
 
+_SHORT_BYTES = 2048
+_SIZE_LINES = [b"%x\r\n" % size for size in range(_SHORT_BYTES)]
+"""Formatted once: most chunks of a stream are short."""
+
 
 class Answer:
     """One answer that has begun."""
@@ -80,11 +84,19 @@ class Answer:
         return judge_answer(self.status, self.facts(), is_credential_held=is_credential_held)
 
     def _is_torn(self) -> bool:
-        """Tell a body that only the connection's close ended, and that is half a JSON document."""
+        """Tell a body that was cut although its framing does not say so.
+
+        A stream that stops within an event was, however it was framed. Where only the connection's
+        close ended the body, so was half a JSON document, or a stream without its dialect's end.
+        """
         head = self._head
-        if self.framing is Framing.NONE or head.content_length is not None or head.is_chunked:
+        if self.framing is Framing.NONE or self.status >= 300:
             return False
-        return self.status < 300 and self.facts().unread == "malformed"
+        facts = self.facts()
+        if facts.ending == "torn":
+            return True
+        is_close_framed = head.content_length is None and not head.is_chunked
+        return is_close_framed and (facts.ending == "open" or facts.unread == "malformed")
 
     def unmetered(self, verdict: Verdict) -> str | None:
         """Say why the answer has no usage; `None` where it has, or where none is owed."""
@@ -103,7 +115,9 @@ class Answer:
             return
         self._account.response_bytes += len(piece)
         if self.framing is Framing.CHUNKED:
-            out += (b"%x\r\n" % len(piece), piece, b"\r\n")
+            size = len(piece)
+            size_line = _SIZE_LINES[size] if size < _SHORT_BYTES else b"%x\r\n" % size
+            out += (size_line, piece, b"\r\n")
         elif self.framing is not Framing.NONE:
             out.append(piece)
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from spanmeter.dialects.json_values import mended
+
 _MAX_MEMBERS = 1024
 """Of an object that is edited: many times what any API has. A longer one is left alone, so that it
 cannot stall the loop; providers refuse it."""
@@ -127,5 +129,11 @@ def _read(json_object: bytes) -> dict[_Name, msgspec.Raw]:
     except UnicodeDecodeError:
         # Where msgspec skips a name it does not ask whether it is UTF-8, so the body got here.
         return _read(json_object.translate(_ASCII))
+    except msgspec.DecodeError:
+        # It minds half an emoji, which the body was read in spite of (`json_values.decode`).
+        whole = mended(json_object)
+        if whole == json_object:
+            raise
+        return _read(whole)
     except (_TooManyMembers, RecursionError):
         return {}

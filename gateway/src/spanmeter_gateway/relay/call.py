@@ -13,14 +13,14 @@ Every way out leads through `_end`; nothing after it has an effect.
 import logging
 import time
 
-from spanmeter_gateway.errors import BodyTooLarge, GatewayBusy, GatewayError, InvalidGatewayKey
+from spanmeter_gateway.errors import GatewayBusy, GatewayError, InvalidGatewayKey
 from spanmeter_gateway.receipt import OpenCall
 from spanmeter_gateway.relay import journey
 from spanmeter_gateway.relay.account import NO_FACTS, Account, OpenAttempt
 from spanmeter_gateway.relay.answer import Answer
 from spanmeter_gateway.relay.caller import Caller
 from spanmeter_gateway.relay.chunk_times import ChunkTimes
-from spanmeter_gateway.relay.exchange import Exchange
+from spanmeter_gateway.relay.exchange import Asker, Exchange
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.outcome import (
     BROKE,
@@ -31,6 +31,7 @@ from spanmeter_gateway.relay.outcome import (
     judge_early_end,
     judge_error,
 )
+from spanmeter_gateway.relay.plan import Plan
 from spanmeter_gateway.relay.refusal import error_body, plain_answer
 from spanmeter_gateway.relay.relay import Relay
 from spanmeter_gateway.relay.request import write_request, write_trace_headers
@@ -42,7 +43,7 @@ from spanmeter_gateway.upstreams.connection import AnswerHead
 log = logging.getLogger("spanmeter.relay")
 
 
-class Call:
+class Call(Asker):
     """A call to a metered dialect, or any other request that passes through."""
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Call:
         "_answer",
         "_body",
         "_declared",
+        "_endpoints",
         "_exchange",
         "_front",
         "_head",
@@ -61,6 +63,7 @@ class Call:
         "_keep_alive",
         "_named_hop",
         "_relay",
+        "_rules",
         "has_left_open",
         "is_noted_open",
         "opened_s",
@@ -90,6 +93,8 @@ class Call:
             ids, method=method.decode("ascii"), http_version=http_version, trace=trace
         )
         self._relay = relay
+        # Those of its beginning: a reload in the middle is for the calls after it.
+        self._rules, self._endpoints = relay.rules, relay.endpoints
         self._front = front
         self._head = head
         self._declared = content_length
@@ -97,7 +102,7 @@ class Call:
         self._named_hop = named_by_connection(noted.get(b"connection"))
         self._keep_alive = keep_alive
         self._address = journey.find_address(
-            account, relay.rules, head=head, target=target.decode("latin-1")
+            account, self._rules, head=head, target=target.decode("latin-1")
         )
         self._body: bytes | bytearray = b""
         self._held_bytes = 0
@@ -116,7 +121,7 @@ class Call:
     def open(self) -> None:
         """Start: the head is read, the body may follow."""
         noted, declared = self._head.noted, self._declared
-        keys = self._relay.rules.keys
+        keys = self._rules.keys
         if keys is not None:
             try:
                 journey.identify(self._account, keys, head=self._head)
@@ -129,8 +134,8 @@ class Call:
             )
         elif self._account.dialect is None:
             self._pass_through(Upload(declared, is_chunked=b"transfer-encoding" in noted))
-        elif declared is not None and int(declared) > self._relay.limits.body_bytes:
-            self._refuse(self._too_large(), is_read=False)
+        elif declared is not None and (refusal := self._relay.judge_length(int(declared))):
+            self._refuse(refusal, is_read=False)
         if b"expect" in noted and not self._is_over:
             self._front.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -143,14 +148,11 @@ class Call:
             self._exchange.add(piece)
             return
         size = len(piece)
-        if not self._relay.hold(size):
-            busy = GatewayBusy("this gateway holds too many request bodies: try again soon")
-            self._refuse(busy, is_read=False)
+        refusal = self._relay.hold_piece(size, of_bytes=self._held_bytes + size)
+        if refusal is not None:
+            self._refuse(refusal, is_read=False)
             return
         self._held_bytes += size
-        if self._held_bytes > self._relay.limits.body_bytes:
-            self._refuse(self._too_large(), is_read=False)
-            return
         if not self._body:
             self._body = piece  # most bodies come in one read
         elif isinstance(self._body, bytearray):
@@ -169,7 +171,7 @@ class Call:
         body, self._body = bytes(self._body), b""
         try:
             plan = journey.decide(
-                account, self._relay.rules, head=self._head, address=self._address, body=body
+                account, self._rules, head=self._head, address=self._address, body=body
             )
             self.is_noted_open = False
             self._forward(plan, upload=None)
@@ -179,6 +181,18 @@ class Call:
         except Exception as fault:  # noqa: BLE001 - our fault must end in an answer and a receipt
             log.error("a call could not be decided: %s", type(fault).__name__)
             self._refuse(GatewayError("the gateway failed on this call"), is_read=True)
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the request's body has come."""
+        return self._held_bytes or self._account.request_bytes
+
+    def body_broken(self, error: GatewayError) -> None:
+        """End the call: the rest of its body is not to be had, and no answer has begun."""
+        if self._answer is None:
+            self._refuse(error, is_read=False)
+        else:
+            self._end(CANCELLED)
 
     def caller_left(self) -> None:
         """End the call, and cancel it upstream at once: nobody waits for the answer."""
@@ -197,23 +211,24 @@ class Call:
             self._exchange.resume()
 
     def end_keep_alive(self) -> None:
-        """Close the caller's connection after this call: the relay drains."""
-        self._keep_alive = False
+        """Close the caller's connection after this call, unless its answer has said otherwise."""
+        if self._answer is None:
+            self._keep_alive = False
 
     # the way upstream
 
     def _pass_through(self, upload: Upload) -> None:
         try:
             plan = journey.decide_passthrough(
-                self._account, self._relay.rules, head=self._head, address=self._address
+                self._account, self._rules, head=self._head, address=self._address
             )
         except GatewayError as error:
             self._refuse(error, is_read=upload.is_bodiless)
             return
         self._forward(plan, upload=upload)
 
-    def _forward(self, plan: journey.Plan, *, upload: Upload | None) -> None:
-        endpoint = self._relay.endpoints[plan.upstream.name]
+    def _forward(self, plan: Plan, *, upload: Upload | None) -> None:
+        endpoint = self._endpoints[plan.upstream.name]
         account = self._account
         attempt = OpenAttempt(
             account.ids.attempt_span_id,
@@ -222,7 +237,7 @@ class Call:
             port=endpoint.port,
             model=account.request_model,
         )
-        if self._relay.rules.times_chunks and account.facts is not None and account.facts.stream:
+        if self._rules.times_chunks and account.facts is not None and account.facts.stream:
             attempt.chunk_times = ChunkTimes()
         account.attempt = attempt
         self._hides_usage = plan.hides_usage
@@ -314,13 +329,6 @@ class Call:
             self._refuse(stopping, is_read=False, error_type=SHUTDOWN.error_type)
         self.break_off(SHUTDOWN)
 
-    def _too_large(self) -> BodyTooLarge:
-        limit = self._relay.limits.body_bytes
-        return BodyTooLarge(
-            f"the request body is over the limit of {limit} bytes: send less, or raise "
-            "limits.body_bytes in the gateway's configuration"
-        )
-
     def _refuse(
         self, error: GatewayError, *, is_read: bool = True, error_type: str | None = None
     ) -> None:
@@ -383,10 +391,9 @@ class Call:
         self._front.call_ended(keep_alive=self._keep_alive)
 
     def _note_undecided(self) -> None:
-        rules = self._relay.rules
-        journey.note_undecided(self._account, rules, head=self._head, address=self._address)
+        journey.note_undecided(self._account, self._rules, head=self._head, address=self._address)
 
     def _release(self) -> None:
         if self._held_bytes:
             self._relay.release(self._held_bytes)
-            self._held_bytes = 0
+            self._held_bytes, self._body = 0, b""

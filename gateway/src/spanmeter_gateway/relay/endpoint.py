@@ -3,22 +3,25 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from spanmeter.dialects.dialect import Family
 from spanmeter_gateway.routing.choice import base_path
 from spanmeter_gateway.upstreams.connection import AnswerSink
-from spanmeter_gateway.upstreams.pool import Pool, tls_context
+from spanmeter_gateway.upstreams.limited_pool import LimitedPool
+from spanmeter_gateway.upstreams.pool import Pool
 from spanmeter_gateway.upstreams.providers import AUTHORIZATION, credential_header
-from spanmeter_gateway.upstreams.upstream import Credential, Upstream
+from spanmeter_gateway.upstreams.secret import read_credential
+from spanmeter_gateway.upstreams.upstream import Upstream
+from spanmeter_gateway.upstreams.way import find_way
 
 
 class Connection(Protocol):
     """A connection to an upstream, as one exchange uses it; see `UpstreamConnection`."""
 
     has_served: bool
+    head_bytes: int
     is_request_whole: bool
 
     def send(
@@ -35,7 +38,7 @@ class Connections(Protocol):
     """All connections to one upstream; see `Pool`."""
 
     def take(self) -> Connection | None: ...
-    async def connect(self) -> Connection: ...
+    async def connect(self, *, fresh: bool = False) -> Connection: ...
     def sweep(self, now_s: float) -> None: ...
     def close(self) -> None: ...
 
@@ -66,30 +69,21 @@ class Endpoint:
 
 
 def open_endpoint(upstream: Upstream, environ: Mapping[str, str] = os.environ) -> Endpoint:
-    """Make an upstream usable; raises OSError for a CA bundle or credential that cannot be read."""
-    parts = urlsplit(upstream.base_url)
-    is_tls = parts.scheme == "https"
-    host = parts.hostname or ""
-    port = parts.port or (443 if is_tls else 80)
-    tls = tls_context(upstream.ca_file) if is_tls else None
+    """Make an upstream usable.
+
+    Raises OSError for a CA bundle or credential that cannot be read, `StartError` for a proxy.
+    """
+    way = find_way(upstream, environ)
+    limit = upstream.max_connections
     headers = tuple((name.encode(), value.encode()) for name, value in upstream.headers)
     return Endpoint(
         upstream=upstream,
-        pool=Pool(host=host, port=port, tls=tls, connect_s=upstream.timeouts.connect_s),
-        host=host,
-        port=port,
-        host_header=parts.netloc.rpartition("@")[2].encode(),
+        pool=Pool(way) if limit is None else LimitedPool(way, max_connections=limit),
+        host=way.host,
+        port=way.port,
+        host_header=urlsplit(upstream.base_url).netloc.rpartition("@")[2].encode(),
         base_path=base_path(upstream),
         extra_headers=headers,
         replaced=frozenset(name.lower() for name, _ in headers),
         held=read_credential(upstream.credential, environ),
     )
-
-
-def read_credential(credential: Credential, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Read the secret that is named; `None`: we hold none. Raises OSError for a file."""
-    if credential.kind == "passthrough":
-        return None
-    if credential.kind == "env":
-        return environ.get(credential.source, "").strip()
-    return Path(credential.source).read_text().strip()

@@ -5,32 +5,29 @@ caller is the call's to say.
 """
 
 import asyncio
-from typing import Protocol
 
-from spanmeter_gateway.errors import (
-    UpstreamBroken,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from spanmeter_gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from spanmeter_gateway.relay.account import OpenAttempt
 from spanmeter_gateway.relay.endpoint import Connection, Endpoint
 from spanmeter_gateway.relay.outcome import INTERRUPTED, STALLED, TIMED_OUT, Verdict
+from spanmeter_gateway.relay.unreachable import unreachable
 from spanmeter_gateway.relay.upload import Upload
-from spanmeter_gateway.upstreams.connection import AnswerHead
+from spanmeter_gateway.upstreams.connection import AnswerHead, AnswerSink
 from spanmeter_gateway.upstreams.pool import ConnectFailed
 
 STALE_S = 0.5
 """A close that was under way when we wrote arrives within a round trip; models think for longer."""
 
 
-class Asker(Protocol):
-    """The call, as its exchange sees it."""
+class Asker:
+    """The call, as its exchange sees it; derived from for the same reason as `AnswerSink`."""
+
+    __slots__ = ()
 
     def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
         """Take what one read brought."""
 
-    def refuse(self, error: UpstreamError, error_type: str) -> None:
+    def refuse(self, error: GatewayError, error_type: str) -> None:
         """Know that no answer will come."""
 
     def break_off(self, verdict: Verdict) -> None:
@@ -43,7 +40,7 @@ class Asker(Protocol):
         """Take the caller's body again."""
 
 
-class Exchange:
+class Exchange(AnswerSink):
     """One request on its way to one upstream, and the answer to it."""
 
     __slots__ = (
@@ -54,6 +51,7 @@ class Exchange:
         "_has_begun",
         "_has_retried",
         "_heard_s",
+        "_is_heard",
         "_loop",
         "_request",
         "_stalled_s",
@@ -83,6 +81,8 @@ class Exchange:
         self._has_begun = False
         self._has_retried = False
         self._heard_s = 0.0
+        self._is_heard = False
+        """Since the last look at the clock: an answer's piece costs no look of its own."""
         self._stalled_s: float | None = None
         self._untaken_s: float | None = None
 
@@ -90,9 +90,7 @@ class Exchange:
 
     def start(self) -> None:
         """Send over an idle connection if there is one, else connect first."""
-        # A body in parts cannot be sent twice, so it never goes over a stale connection.
-        is_repeatable = self.upload is None or self.upload.is_bodiless
-        connection = self.endpoint.pool.take() if is_repeatable else None
+        connection = self.endpoint.pool.take() if self._is_repeatable else None
         if connection is not None:
             self._send(connection)
         else:
@@ -137,6 +135,8 @@ class Exchange:
         """End the call if the provider, or a caller who does not read, exceeded its time."""
         if self._connection is None:
             return
+        if self._is_heard:
+            self._is_heard, self._heard_s = False, now_s
         patience = self.endpoint.upstream.timeouts
         if self._stalled_s is not None:
             if now_s - self._stalled_s > patience.idle_s:
@@ -155,7 +155,7 @@ class Exchange:
 
     def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
         """Pass on what one read brought."""
-        self._heard_s = self._loop.time()
+        self._is_heard = True
         if head is not None:
             self._has_begun = True
             self._request = b""  # no second try from here on
@@ -194,27 +194,32 @@ class Exchange:
 
     # the steps
 
+    @property
+    def _is_repeatable(self) -> bool:
+        """A body in parts cannot be sent twice, so it never goes over a connection used before."""
+        return self.upload is None or self.upload.is_bodiless
+
     def _is_stale(self, connection: Connection) -> bool:
         """Tell whether the provider closed an idle connection just as we wrote to it.
 
         Then it never saw the request, which may be sent again (RFC 9112 section 9.5, RFC 9110
-        section 9.2.2). A connection that was dropped later may have cost money already.
+        section 9.2.2). A connection that was dropped later, or behind the first bytes of an answer,
+        may have cost money already.
         """
         is_soon = self._loop.time() - self._heard_s < STALE_S
-        return connection.has_served and is_soon and not self._has_retried
+        is_unanswered = connection.has_served and not connection.head_bytes
+        return is_unanswered and is_soon and not self._has_retried
 
     def _time_out(self, what: str) -> None:
         self._asker.refuse(UpstreamTimeout(self._said(what), upstream=self._name), "timeout")
 
     async def _connect(self) -> None:
         try:
-            connection = await self.endpoint.pool.connect()
+            is_fresh = self._has_retried or not self._is_repeatable
+            connection = await self.endpoint.pool.connect(fresh=is_fresh)
         except ConnectFailed as failure:
             self._connecting = None
-            what = self._said(f"cannot be reached ({failure.slug})")
-            is_slow = failure.slug == "connect_timeout"
-            error = UpstreamUnreachable(what, upstream=self._name)
-            self._asker.refuse(error, "timeout" if is_slow else "connection_error")
+            self._asker.refuse(*unreachable(failure, self.endpoint.upstream))
             return
         if self._connecting is None:  # cancelled while the connection was being made
             connection.close()

@@ -17,6 +17,7 @@ from spanmeter_gateway.relay.account import UNTAGGED, Account
 from spanmeter_gateway.relay.body_edit import with_include_usage, without_member
 from spanmeter_gateway.relay.decoding import Undecodable, decode_whole
 from spanmeter_gateway.relay.head import RequestHead
+from spanmeter_gateway.relay.plan import Plan
 from spanmeter_gateway.routing.address import AZURE, Address
 from spanmeter_gateway.routing.choice import (
     HOME_OF_CREDENTIAL_HEADER,
@@ -43,19 +44,6 @@ class Rules:
     times_chunks: bool = False
     keys: GatewayKeys | None = None
     """Which every call must show one of; `None`: whoever reaches the port may call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What goes upstream, and what is to be done with the answer."""
-
-    upstream: Upstream
-    target: str
-    body: bytes
-    is_decoded: bool = False
-    """The body was compressed and goes on in the clear, because it had to be edited."""
-    hides_usage: bool = False
-    """Usage was asked for on the caller's behalf: the extra chunk is not for the caller."""
 
 
 def find_address(account: Account, rules: Rules, *, head: RequestHead, target: str) -> Address:

@@ -6,6 +6,7 @@ call is unmetered with a reason.
 
 import logging
 
+from spanmeter.dialects.answer import BULK_BYTES
 from spanmeter.dialects.dialect import Dialect, ResponseFacts, Tally
 from spanmeter_gateway.relay.account import NO_FACTS
 from spanmeter_gateway.relay.decoding import Decoder, Undecodable, decoder_for
@@ -17,7 +18,7 @@ log = logging.getLogger("spanmeter.relay")
 class Meter:
     """The reading of one answer."""
 
-    __slots__ = ("_decoder", "_filter", "_tally", "unread")
+    __slots__ = ("_decoder", "_filter", "_tally", "_waiting", "_waiting_bytes", "unread")
 
     def __init__(
         self,
@@ -34,6 +35,8 @@ class Meter:
         self._decoder: Decoder | None = None
         self._tally: Tally | None = None
         self._filter: UsageChunkFilter | None = None
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         try:
             self._decoder = decoder_for(content_encoding)
         except Undecodable:
@@ -55,7 +58,10 @@ class Meter:
         if self._tally is None:
             return piece
         try:
-            self._tally.feed(piece if self._decoder is None else self._decoder.decode(piece))
+            self._waiting.append(piece)
+            self._waiting_bytes += len(piece)
+            if self._waiting_bytes >= BULK_BYTES:
+                self._feed()
             return piece if self._filter is None else self._filter.feed(piece)
         except Undecodable as error:
             self._give_up(str(error))
@@ -74,14 +80,25 @@ class Meter:
         if self._tally is None:
             return NO_FACTS
         try:
+            self._feed()
             facts = self._tally.close()
-        except Exception as error:  # noqa: BLE001 - metering never breaks a call
-            log.error("an answer could not be accounted for: %s", type(error).__name__)
+        except Undecodable as error:
+            self._give_up(str(error))
+            return NO_FACTS
+        except Exception as fault:  # noqa: BLE001 - metering never breaks a call
+            log.error("an answer could not be accounted for: %s", type(fault).__name__)
             self._give_up("unreadable")
             return NO_FACTS
         if facts.unread is not None:
             self.unread = "too_large" if facts.unread == "too_large" else "unreadable"
         return facts
+
+    def _feed(self) -> None:
+        """Hand on what has waited: a tally asked once for many pieces costs less for each."""
+        if self._tally is None or not self._waiting:
+            return
+        waiting, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+        self._tally.feed(waiting if self._decoder is None else self._decoder.decode(waiting))
 
     def _give_up(self, reason: str) -> None:
         self.unread = "too_large" if reason == "too_large" else "unreadable"

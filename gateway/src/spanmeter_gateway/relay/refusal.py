@@ -5,7 +5,7 @@ from http import HTTPStatus
 import msgspec
 
 from spanmeter.dialects.dialect import Family
-from spanmeter_gateway.errors import GatewayError
+from spanmeter_gateway.errors import BodyTooLarge, GatewayBusy, GatewayError
 
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
@@ -72,6 +72,22 @@ def error_body(error: GatewayError, family: Family) -> bytes:
     )
 
 
+def body_too_large(limit_bytes: int) -> BodyTooLarge:
+    """Say how large a body may be."""
+    return BodyTooLarge(
+        f"the request body is over the limit of {limit_bytes} bytes: send less, or raise "
+        "limits.body_bytes in the gateway's configuration"
+    )
+
+
+def too_many_bodies() -> GatewayBusy:
+    """Say that the memory for waiting bodies is full."""
+    return GatewayBusy(
+        "this gateway holds too many request bodies: try again soon, or raise "
+        "limits.held_body_bytes in the gateway's configuration"
+    )
+
+
 def plain_answer(
     status: int, body: bytes, *, keep_alive: bool, content_type: bytes = b"application/json"
 ) -> bytes:
@@ -82,8 +98,19 @@ def plain_answer(
     ]
     if status == 503:
         parts.append(b"retry-after: 1\r\n")
+    elif status == 405:
+        parts.append(b"allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n")
     if not keep_alive:
         parts.append(b"connection: close\r\n")
     parts.append(b"\r\n")
     parts.append(body)
     return b"".join(parts)
+
+
+def refused_request(status: int, message: bytes) -> bytes:
+    """Write the answer to what is no request that could become a call; then the connection ends."""
+    body = (
+        b'{"error":{"message":"%b","type":"invalid_request_error","param":null,'
+        b'"code":"malformed_http"}}' % message
+    )
+    return plain_answer(status, body, keep_alive=False)

@@ -8,14 +8,21 @@ from typing import Protocol
 import msgspec
 
 from spanmeter_gateway.board import Column, Field
+from spanmeter_gateway.errors import GatewayError
 from spanmeter_gateway.receipt import OpenCall, Receipt
+from spanmeter_gateway.relay.admission import Admission
 from spanmeter_gateway.relay.endpoint import Endpoint
 from spanmeter_gateway.relay.journey import Rules
+from spanmeter_gateway.relay.refusal import body_too_large, too_many_bodies
 from spanmeter_gateway.relay.trace import Sampler
 
 SWEEP_S = 0.25
 """How often deadlines are looked at: one pass over the open calls is cheaper than a timer for each
 piece of each stream, and no time-out needs to be finer."""
+SMALL_BODY_BYTES = 1_000_000
+KEPT_FOR_SMALL = 8
+"""One part in so many of the memory for bodies is only for small ones: a crowd of large bodies does
+not turn calls of the usual size away."""
 OPEN_AFTER_S = 0.25
 """A call older than a flush leaves an `open` line."""
 
@@ -49,7 +56,7 @@ class Spool(Protocol):
 
 
 class Limits(Protocol):
-    """What one relay worker accepts, in bytes of one body, of all bodies held, and of one head."""
+    """What one relay worker accepts; see `config.Limits`."""
 
     @property
     def body_bytes(self) -> int: ...
@@ -59,6 +66,12 @@ class Limits(Protocol):
     def header_bytes(self) -> int: ...
     @property
     def max_connections(self) -> int: ...
+    @property
+    def connections_per_address(self) -> int | None: ...
+    @property
+    def head_s(self) -> float: ...
+    @property
+    def body_s(self) -> float: ...
 
 
 class Relay:
@@ -82,8 +95,11 @@ class Relay:
         self.limits = limits
         self.listen = listen
         self.is_draining = False
+        self.idle_drain_s = 0.0
+        """How long an idle caller may still send a request while the relay drains."""
         self.calls: set[Sweepable] = set()
         self.connections: set[Quiet] = set()
+        self.admission = Admission(column)
         self._spool = spool
         self._column = column
         self._encode = msgspec.json.Encoder().encode
@@ -94,6 +110,16 @@ class Relay:
         """There are more callers' connections than the configuration allows."""
         return len(self.connections) > self.limits.max_connections
 
+    def reconfigure(
+        self, *, endpoints: Mapping[str, Endpoint], rules: Rules, limits: Limits
+    ) -> None:
+        """Serve what begins from now on by another configuration; calls under way keep theirs."""
+        kept = {id(endpoint.pool) for endpoint in endpoints.values()}
+        for endpoint in self.endpoints.values():
+            if id(endpoint.pool) not in kept:
+                endpoint.pool.close()
+        self.endpoints, self.rules, self.limits = endpoints, rules, limits
+
     def begin(self, call: Sweepable) -> None:
         """Know of a call from now on."""
         self.calls.add(call)
@@ -103,11 +129,30 @@ class Relay:
         self.calls.discard(call)
         self._spool.put(self._encode(receipt), ends_open=call.has_left_open)
 
-    def hold(self, body_bytes: int) -> bool:
-        """Reserve memory for a request body; false when this worker holds too much already."""
-        if self._held_bytes + body_bytes > self.limits.held_body_bytes:
+    def judge_length(self, declared_bytes: int) -> GatewayError | None:
+        """Refuse a body at its head rather than in its middle, where its length says enough."""
+        if declared_bytes > self.limits.body_bytes:
+            return body_too_large(self.limits.body_bytes)
+        has_room = self._has_room(declared_bytes, of_bytes=declared_bytes)
+        return None if has_room else too_many_bodies()
+
+    def hold_piece(self, more_bytes: int, *, of_bytes: int) -> GatewayError | None:
+        """Hold a piece of a body that then has `of_bytes`, or say why not."""
+        if of_bytes > self.limits.body_bytes:
+            return body_too_large(self.limits.body_bytes)
+        return None if self.hold(more_bytes, of_bytes=of_bytes) else too_many_bodies()
+
+    def _has_room(self, more_bytes: int, *, of_bytes: int) -> bool:
+        limit = self.limits.held_body_bytes
+        if of_bytes > SMALL_BODY_BYTES:
+            limit -= limit // KEPT_FOR_SMALL
+        return self._held_bytes + more_bytes <= limit
+
+    def hold(self, more_bytes: int, *, of_bytes: int = 0) -> bool:
+        """Hold more of a body that then has `of_bytes`; false when too much is held already."""
+        if not self._has_room(more_bytes, of_bytes=of_bytes):
             return False
-        self._held_bytes += body_bytes
+        self._held_bytes += more_bytes
         return True
 
     def release(self, body_bytes: int) -> None:
@@ -129,6 +174,7 @@ class Relay:
                     self._spool.put(self._encode(line))
         for connection in list(self.connections):
             connection.look_at_clock(now_s)
+        self.admission.report(now_s)
         for endpoint in self.endpoints.values():
             endpoint.pool.sweep(now_s)
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from spanmeter_gateway.receipt import Trace
 from spanmeter_gateway.relay.endpoint import Endpoint
 from spanmeter_gateway.relay.head import CREDENTIAL_HEADERS, NOTHING_NAMED, RequestHead
-from spanmeter_gateway.relay.journey import Plan
+from spanmeter_gateway.relay.plan import Plan
 from spanmeter_gateway.routing.address import AZURE, Address
 from spanmeter_gateway.routing.choice import join_base
 from spanmeter_gateway.upstreams.providers import credential_header

@@ -7,7 +7,6 @@ W3C Trace Context (www.w3.org/TR/trace-context) and the OpenTelemetry SDK's samp
 import random
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from spanmeter_gateway.errors import ConfigError, ConfigProblem
 from spanmeter_gateway.receipt import Trace
@@ -31,16 +30,21 @@ _RANDOM = random.SystemRandom()
 _ids = random.Random(_RANDOM.getrandbits(256))
 
 
-class Ids(NamedTuple):
+class Ids:
     """The ids of one call.
 
     Hex digits as W3C writes them; all zeros would be invalid, and will not come in our time.
     """
 
-    call_id: str
-    trace_id: str
-    server_span_id: str
-    attempt_span_id: str
+    __slots__ = ("attempt_span_id", "call_id", "server_span_id", "trace_id")
+
+    def __init__(
+        self, *, call_id: str, trace_id: str, server_span_id: str, attempt_span_id: str
+    ) -> None:
+        self.call_id = call_id
+        self.trace_id = trace_id
+        self.server_span_id = server_span_id
+        self.attempt_span_id = attempt_span_id
 
 
 class _Drawer:
@@ -58,10 +62,10 @@ class _Drawer:
         self._at = at + 96
         drawn = self._drawn
         return Ids(
-            drawn[at : at + 32],
-            drawn[at + 32 : at + 64],
-            drawn[at + 64 : at + 80],
-            drawn[at + 80 : at + 96],
+            call_id=drawn[at : at + 32],
+            trace_id=drawn[at + 32 : at + 64],
+            server_span_id=drawn[at + 64 : at + 80],
+            attempt_span_id=drawn[at + 80 : at + 96],
         )
 
 

@@ -23,7 +23,8 @@ class Upload:
         self._is_chunked = is_chunked
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self.is_bodiless = not is_chunked and content_length in (None, b"0")
+        length = int(content_length) if content_length is not None else 0
+        self.is_bodiless = not is_chunked and length == 0
         self.is_whole = False
         self.is_full = False
         self.framing = b""
@@ -31,7 +32,7 @@ class Upload:
         if is_chunked:
             self.framing = b"transfer-encoding: chunked\r\n"
         elif content_length is not None:
-            self.framing = b"content-length: %b\r\n" % content_length
+            self.framing = b"content-length: %d\r\n" % length  # ours: no zeros or blanks of theirs
 
     def add(self, piece: bytes, *, connection: Connection | None) -> None:
         """Send a piece, or keep it until there is a connection."""

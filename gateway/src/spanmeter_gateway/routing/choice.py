@@ -4,7 +4,6 @@ Pure. A caller's credential must never reach a vendor that it was not meant for,
 cannot be told is an error or the documented default, never a guess.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +27,6 @@ _OF_NOBODY = (
     "this path belongs to no known provider: use a provider's own path such as "
     "/v1/chat/completions, or /<upstream>/<path>"
 )
-_DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){2}(?:/|$)", re.IGNORECASE)
 _REMEMBERED_MODEL = 256
 """Characters; a name of a megabyte is no model, and must not fill the memory of those that are."""
 _REMEMBERED_MODELS = 256
@@ -129,9 +127,9 @@ class Directory:
     def _choose(
         self, address: Address, *, asked: Upstream | None, model: str | None, hint: str | None
     ) -> tuple[Upstream, bool]:
-        if _DOT_SEGMENT.search(address.path):
-            # Below a base path it would leave that path, with a credential that may be ours.
-            raise UnknownPath("the path has a `..` segment: write it without")
+        if address.problem is not None:
+            kind, text = address.problem
+            raise kind(text)
         if address.upstream is not None:
             return self.upstream_by_name[address.upstream], False
         if asked is not None:
@@ -258,7 +256,10 @@ def _openai_path(
         )
     if operation == "/responses":
         return "/openai/responses", query
-    return f"/openai/deployments/{quote(model or '', safe='')}{operation}", query
+    if model in (".", ".."):  # which the model's name must not become in a path
+        raise UnknownPath("the model names no deployment")
+    deployment = quote(model or "", safe="", errors="replace")
+    return f"/openai/deployments/{deployment}{operation}", query
 
 
 def _moved(path: str, upstream: Upstream) -> str:

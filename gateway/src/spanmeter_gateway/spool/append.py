@@ -92,6 +92,10 @@ class SpoolWriter:
         self._lock_alive()
         self._thread.start()
 
+    def limit(self, *, max_bytes: int, flush_interval_s: float) -> None:
+        """Change the limits while running."""
+        self._max_bytes, self._flush_interval_s = max_bytes, flush_interval_s
+
     def put(self, line: bytes, *, ends_open: bool = False) -> None:
         """Take one encoded line, without a newline; never waits and never raises.
 
@@ -197,6 +201,7 @@ class SpoolWriter:
         try:
             os.utime(self._alive_path)
         except FileNotFoundError:  # somebody emptied the folder; books must not think us dead
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._lock_alive()
 
     def _lock_alive(self) -> None:
@@ -239,5 +244,6 @@ def _sum_of_sizes(folder: Path) -> int:
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # books delete while we look
-                total += entry.stat().st_size if entry.is_file() else 0
+                if entry.is_file(follow_symlinks=False):
+                    total += entry.stat().st_size
     return total

@@ -6,6 +6,7 @@ of a newer format, until a version that reads them starts; `quarantine/` those t
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from spanmeter_gateway.spool.segment import ALIVE, PART, READY, SegmentName, Wri
 
 PARKED = "parked"
 QUARANTINE = "quarantine"
+LARGEST_BYTES = 64 << 20
+"""What is larger was not written by us: a flush is split at 4 MiB, and a line is a fraction."""
 
 
 class CorruptSegment(SpanmeterError):
@@ -71,6 +74,10 @@ _read_format = msgspec.json.Decoder(_AnyHeader).decode
 _read_header = msgspec.json.Decoder(SegmentHeader).decode
 _read_lines = msgspec.json.Decoder(Line).decode_lines
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of damaged JSON: the second of a tag that is no UTF-8, the third of nesting
+that is too deep."""
+
 
 def list_spool(folder: Path) -> Listing:
     """Look at the spool folder once; raises `OSError` where that fails.
@@ -87,13 +94,15 @@ def list_spool(folder: Path) -> Listing:
             path = Path(entry.path)
             name = SegmentName.parse(path.stem)
             with suppress(FileNotFoundError):  # a part may be renamed while we look
+                state = entry.stat(follow_symlinks=False)
                 if path.suffix == READY and name and name.sequence <= newest.get(name.writer, -1):
-                    state = entry.stat()
                     segments.append(Segment(name, path, state.st_size, state.st_mtime_ns))
+                elif not stat.S_ISREG(state.st_mode):
+                    continue
                 elif path.suffix == PART and name:
                     parts.append(name)
                 elif path.suffix == ALIVE and (writer := Writer.parse(path.stem)):
-                    alive[writer] = entry.stat().st_mtime_ns
+                    alive[writer] = state.st_mtime_ns
     return Listing(_in_order(segments), parts, alive)
 
 
@@ -107,7 +116,7 @@ def read_segment(segment: Segment) -> Content:
 
     A receipt stands behind the `open` line of its call, so entering those lines first is right.
     """
-    content = segment.path.read_bytes()
+    content = _content(segment.path)
     if _format_of(content) > FORMAT:
         raise NewerSegment("the segment has a newer format")
     header = _header_of(content, segment.name)
@@ -115,12 +124,14 @@ def read_segment(segment: Segment) -> Content:
         raise CorruptSegment("the last line is torn", header.written)
     try:
         _, *lines = _read_lines(content)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise CorruptSegment("a line is not valid", header.written) from error
     receipts = [line for line in lines if isinstance(line, Receipt)]
     opened = [line for line in lines if isinstance(line, OpenCall)]
     if len(receipts) + len(opened) != len(lines):
         raise CorruptSegment("a header stands between the lines", header.written)
+    if not _are_hex(receipts):
+        raise CorruptSegment("an id is not hexadecimal", header.written)
     return Content(receipts, opened, header.written)
 
 
@@ -133,18 +144,23 @@ def move_aside(segment: Segment, folder_name: str) -> None:
 
 def release_parked(folder: Path) -> None:
     """Put back the parked segments that this version can read; raises `OSError`."""
-    for path in sorted((folder / PARKED).glob(f"*{READY}")):
+    for path in filter(_is_file, sorted((folder / PARKED).glob(f"*{READY}"))):
         with path.open("rb") as file, suppress(CorruptSegment):
             if _format_of(file.readline()) <= FORMAT:
                 path.replace(folder / path.name)
 
 
-def is_alive(folder: Path, writer: Writer) -> bool:
-    """Say whether the writer's process lives: the kernel frees its lock when it ends."""
+def is_alive(folder: Path, writer: Writer) -> bool | None:
+    """Say whether the writer's process lives: the kernel frees its lock when it ends.
+
+    `None`: there is no file to tell it by. Somebody may have taken it away from a living writer,
+    which puts it back with its next flush.
+    """
     try:
-        descriptor = os.open(folder / f"{writer}{ALIVE}", os.O_RDONLY)
+        # Not waiting: whoever put a FIFO there must not stop the books.
+        descriptor = os.open(folder / f"{writer}{ALIVE}", os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -154,33 +170,57 @@ def is_alive(folder: Path, writer: Writer) -> bool:
     return False
 
 
-def adopt_parts(folder: Path, parts: Iterable[SegmentName]) -> None:
-    """Make the unfinished segments of a DEAD writer ready, up to the last whole line of each.
+def adopt_part(folder: Path, name: SegmentName) -> None:
+    """Make an unfinished segment of a DEAD writer ready, up to its last whole line.
 
     Raises `OSError`. May be cut short and repeated: what is left is a part, or a whole segment.
     """
-    for name in parts:
-        path = folder / f"{name}{PART}"
-        whole_bytes = path.read_bytes().rfind(b"\n") + 1
-        if not whole_bytes:
-            path.unlink()
-            continue
-        os.truncate(path, whole_bytes)
-        path.rename(path.with_suffix(READY))
+    path = folder / f"{name}{PART}"
+    whole_bytes = path.read_bytes().rfind(b"\n") + 1
+    if not whole_bytes:
+        path.unlink()
+        return
+    os.truncate(path, whole_bytes)
+    path.rename(path.with_suffix(READY))
+
+
+def _is_file(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def _content(path: Path) -> bytes:
+    # What is no file may never end (a link to a device), or never begin (a FIFO).
+    if not _is_file(path):
+        raise CorruptSegment("it is no file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise CorruptSegment("it is larger than any segment")
+    return content
+
+
+def _are_hex(receipts: Iterable[Receipt]) -> bool:
+    # At once, as a pattern for each would cost a tenth of reading: only hex is stripped whole.
+    ids: list[str] = []
+    for receipt in receipts:
+        trace = receipt.trace
+        ids += (trace.trace_id, trace.span_id, trace.parent_id or "")
+        ids += [attempt.span_id for attempt in receipt.attempts]
+    return not "".join(ids).strip("0123456789abcdef")
 
 
 def _format_of(content: bytes) -> int:
     # Only the number is looked at: the header of a newer format may have any other shape.
     try:
         return _read_format(content[: content.find(b"\n") + 1]).format
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise CorruptSegment("the header is not valid") from error
 
 
 def _header_of(content: bytes, name: SegmentName) -> SegmentHeader:
     try:
         header = _read_header(content[: content.find(b"\n") + 1])
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise CorruptSegment("the header is not valid") from error
     if (header.incarnation, header.worker, header.sequence) != name:
         raise CorruptSegment("the header does not fit the name")

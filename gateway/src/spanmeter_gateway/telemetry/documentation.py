@@ -120,6 +120,12 @@ _VALUES = {
         "entry_failed": "the books' own fault; their log names the cause",
         "segment_lost": "written, but its segment is broken or gone",
     },
+    names.CONNECTIONS_REFUSED: {
+        "max_connections": "over `limits.max_connections` and the tenth that is answered 503",
+        "per_address": "over `limits.connections_per_address`",
+        "slow": "a head or a body did not come in time: `limits.head_s`, `limits.body_s`",
+        "malformed": "answered 400, 405, 431, 501 or 505 outside any call",
+    },
     names.SEGMENTS: {
         "entered": "read whole",
         "parked": "of a newer format, kept in `spool/parked`",

@@ -56,7 +56,8 @@ class MetricExport:
         self._deltas_path = deltas_path
         self._deltas: Deltas | None = None
         self._clock_ns = clock_ns
-        self._counts = {"sent": 0, "failed": 0}
+        self._counts = {"sent": 0, "rejected": 0, "failed": 0}
+        self._rejected = 0
         self._timeout_s = schedule.timeout_s
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metric-export", daemon=True)
@@ -73,7 +74,10 @@ class MetricExport:
         self._thread.start()
 
     def counts(self) -> Mapping[str, int]:
-        """Return the exports `sent`, every request of them, and `failed`, since the start."""
+        """Return the exports since the start by what became of them.
+
+        `sent` (every request of it), `rejected` (the same, but for some points), `failed`.
+        """
         return dict(self._counts)
 
     def close(self, timeout_s: float) -> None:
@@ -107,6 +111,7 @@ class MetricExport:
         now_ns = self._clock_ns()
         accepted: set[SeriesKey] = set()
         is_sent = False
+        self._rejected = 0
         sent = families
         try:
             if self._deltas is not None:
@@ -117,7 +122,8 @@ class MetricExport:
         if self._deltas is not None and accepted:
             self._deltas.accept(accepted)
             self._deltas.save()
-        self._counts["sent" if is_sent else "failed"] += 1
+        result = "rejected" if self._rejected else "sent"
+        self._counts[result if is_sent else "failed"] += 1
         if is_sent:
             return families
         with self._lock:
@@ -135,6 +141,7 @@ class MetricExport:
                 return False
             if answer is Answer.ACCEPTED:
                 accepted.update(piece.series)
+                self._rejected += self._transport.rejected
             else:
                 is_whole = False
         return is_whole

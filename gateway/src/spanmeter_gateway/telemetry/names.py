@@ -331,6 +331,9 @@ HTTP_SERVER_DURATION = Metric(
 # Health of the books themselves: spanmeter_receipts_entered_total and so on.
 RECEIPTS_ENTERED = counter("spanmeter.receipts_entered", "{receipt}", "Receipts entered.")
 RECEIPTS_DROPPED = counter("spanmeter.receipts_dropped", "{receipt}", "Receipts lost.", REASON)
+RECEIPTS_LATE = counter(
+    "spanmeter.receipts_late", "{receipt}", "Receipts entered over 60 s after their call ended."
+)
 SEGMENTS = counter("spanmeter.segments", "{segment}", "Spool segments read, by result.", RESULT)
 RELAY_LOST = counter(
     "spanmeter.relay_lost_calls", "{call}", "Calls closed by the books because their relay died."
@@ -338,7 +341,7 @@ RELAY_LOST = counter(
 COMMIT_FAILURES = counter(
     "spanmeter.books.commit_failures", "{commit}", "Commits of the books that failed."
 )
-SPANS = counter("spanmeter.spans", "{span}", "Spans sent, dropped or failed.", RESULT)
+SPANS = counter("spanmeter.spans", "{span}", "Spans sent, rejected, dropped or failed.", RESULT)
 METRIC_EXPORTS = counter(
     "spanmeter.metric_exports", "{export}", "Exports of all metrics over OTLP, by result.", RESULT
 )
@@ -359,11 +362,24 @@ LABEL_VALUES = gauge("spanmeter.label.values", "{value}", "Distinct values in us
 LABEL_BUDGET = gauge("spanmeter.label.budget", "{value}", "Distinct values allowed.", LABEL)
 SERIES = gauge("spanmeter.series", "{series}", "Series in use, each bucket being one.")
 SERIES_BUDGET = gauge("spanmeter.series_budget", "{series}", "Series allowed.")
-BOOKS_LAG = gauge("spanmeter.books.lag", "s", "Age of the oldest receipt that is not entered yet.")
+BOOKS_LAG = gauge(
+    "spanmeter.books.lag", "s", "Age of the oldest receipt not entered; the highest of 90 s."
+)
 REQUESTS_ACTIVE = Metric(
     "spanmeter.request.active", "spanmeter_request_active", "updowncounter", "{request}",
     "Requests that the relays are working on.",
 )  # fmt: skip
+CONFIG_GENERATION = gauge(
+    "spanmeter.config.generation", "", "Number of the configuration in force."
+)
+CONFIG_RELOADS = counter("spanmeter.config.reloads", "{reload}", "Reloads, by result.", RESULT)
+LAST_RELOAD_OK = gauge("spanmeter.config.last_reload_successful", "", "0: it was refused; else 1.")
+CONNECTIONS_REFUSED = counter(
+    "spanmeter.connections_refused",
+    "{connection}",
+    "Callers' connections refused or cut off.",
+    REASON,
+)
 BUILD_INFO = gauge("spanmeter.build_info", "", "Always 1; the version that runs.", VERSION)
 
 METRICS: tuple[Metric, ...] = (
@@ -372,10 +388,11 @@ METRICS: tuple[Metric, ...] = (
     INFERENCE_DURATION, TIME_TO_FIRST, TIME_PER_CHUNK, OPERATION_DURATION,
     INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
     OPERATION_INPUT, OPERATION_OUTPUT, OPERATION_TIME_TO_FIRST, TOKEN_USAGE, HTTP_SERVER_DURATION,
-    RECEIPTS_ENTERED, RECEIPTS_DROPPED, SEGMENTS, RELAY_LOST, COMMIT_FAILURES, SPANS,
+    RECEIPTS_ENTERED, RECEIPTS_LATE, RECEIPTS_DROPPED, SEGMENTS, RELAY_LOST, COMMIT_FAILURES, SPANS,
     METRIC_EXPORTS, SPAN_QUEUE_SIZE, SPAN_QUEUE_CAPACITY, RECONCILIATION,
     LABEL_OVERFLOW, LABEL_VALUES, LABEL_BUDGET, SERIES, SERIES_BUDGET,
-    BOOKS_LAG, REQUESTS_ACTIVE, BUILD_INFO,
+    BOOKS_LAG, REQUESTS_ACTIVE, CONNECTIONS_REFUSED,
+    CONFIG_GENERATION, CONFIG_RELOADS, LAST_RELOAD_OK, BUILD_INFO,
 )  # fmt: skip
 """In the order in which they are printed."""
 METRIC_BY_NAME = {metric.prometheus_name: metric for metric in METRICS}

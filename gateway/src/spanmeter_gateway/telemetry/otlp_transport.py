@@ -2,16 +2,17 @@
 
 The exporters keep what they are good at: retries within one request's time-out, `Retry-After`,
 TLS, compression, and the headers, which they read from the process's environment. Only their
-encoding is skipped. That leans on a few of their internals (of the HTTP exporters `_client`, of the
-gRPC ones `_export`, `_timeout` and `_translate_data`), so a newer release is taken after the tests
-here pass. Their logging is replaced: once a minute a line says why requests do not arrive.
+encoding is skipped. That leans on a few of their internals (of the HTTP exporters `_client` with
+its session, of the gRPC ones `_export`, `_timeout` and `_translate_data`), so a newer release is
+taken after the tests here pass. Their logging is replaced: once a minute a line says why requests
+do not arrive.
 """
 
 import logging
 import time
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
@@ -30,6 +31,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
     OTLPSpanExporter as HttpSpanExporter,
 )
 
+from spanmeter_gateway.telemetry.otlp_answer import LastAnswer, rejected
 from spanmeter_gateway.telemetry.otlp_settings import OtlpSettings
 
 _WARN_INTERVAL_S = 60.0
@@ -75,6 +77,9 @@ class Request(NamedTuple):
 class Transport(Protocol):
     """A way to send encoded requests; used by one thread, but for `shutdown`."""
 
+    rejected: int
+    """How many spans or points of the request that was accepted last were not taken."""
+
     def send(self, request: Request, within_s: float | None = None) -> Answer:
         """Send one request, retries included, within the settings' time-out or a shorter one."""
         ...
@@ -98,16 +103,29 @@ class _Complaint:
 
     def __init__(self, settings: OtlpSettings) -> None:
         address = urlsplit(settings.endpoint).netloc or settings.endpoint
+        self._signal = settings.signal
         self._what = (settings.signal, address.rpartition("@")[2])
         self._warn_at_s = 0.0
 
     def answer(self, answer: Answer, cause: object) -> Answer:
-        """Return the answer, and complain of a bad one."""
-        now_s = time.monotonic()
-        if answer is not Answer.ACCEPTED and now_s >= self._warn_at_s:
-            self._warn_at_s = now_s + _WARN_INTERVAL_S
-            _log.warning("OTLP %s: %s does not take them (%s)", *self._what, cause)
+        """Return a bad answer, and complain of it."""
+        self._say("OTLP %s: %s does not take them (%s)", *self._what, cause)
         return answer
+
+    def rejected(self, request: Request, body: bytes) -> int:
+        """Return how much of an accepted request was not taken, and complain of it."""
+        count = rejected(self._signal, body, most=request.amount)
+        if count:
+            self._say(
+                "OTLP %s: %s took a request but for %d of %d", *self._what, count, request.amount
+            )
+        return count
+
+    def _say(self, message: str, *values: object) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._warn_at_s:
+            self._warn_at_s = now_s + _WARN_INTERVAL_S
+            _log.warning(message, *values)
 
 
 class _Session(requests.Session):
@@ -135,6 +153,9 @@ class HttpTransport:
             session=_Session() if settings.ca_file else None,
         )
         self._client = exporter._client
+        self._last = LastAnswer()
+        self._last.watch(cast("Any", self._client._transport)._session)
+        self.rejected = 0
         self._timeout_s = settings.timeout_s
         self._complaint = _Complaint(settings)
 
@@ -145,6 +166,7 @@ class HttpTransport:
         status = result.status_code
         # The exporter takes a redirection for a success, and does not follow it.
         if result.success and status is not None and status < 300:
+            self.rejected = self._complaint.rejected(request, self._last.body)
             return Answer.ACCEPTED
         answer = Answer.BUSY if status in _RETRYABLE_STATUSES else Answer.REFUSED
         return self._complaint.answer(answer, status or type(result.error).__name__)
@@ -161,13 +183,15 @@ class _Encoded:
     _signal: str
     failure: grpc.StatusCode | None = None
     """How the last try failed."""
+    answer: bytes = b""
+    """What was answered to the last request that was accepted."""
 
     def Export(  # noqa: N802 - the generated stub's name
         self, request: bytes, metadata: Any = None, timeout: float | None = None
-    ) -> Any:
+    ) -> None:
         """Send one request; raise `grpc.RpcError` when it fails."""
         try:
-            return self._method(request, metadata=metadata, timeout=timeout)
+            self.answer = self._method(request, metadata=metadata, timeout=timeout)
         except grpc.RpcError as error:
             self.failure = error.code()
             raise
@@ -210,6 +234,7 @@ class GrpcTransport:
         )
         self._timeout_s = settings.timeout_s
         self._complaint = _Complaint(settings)
+        self.rejected = 0
 
     def send(self, request: Request, within_s: float | None = None) -> Answer:
         """Send one request, with the exporter's retries."""
@@ -224,6 +249,7 @@ class GrpcTransport:
         except TypeError as error:  # of a header that gRPC does not take
             return self._complaint.answer(Answer.REFUSED, type(error).__name__)
         if result.name == "SUCCESS":
+            self.rejected = self._complaint.rejected(request, exporter.answer)
             return Answer.ACCEPTED
         failure = exporter.failure
         answer = Answer.REFUSED if failure and failure not in _RETRYABLE_CODES else Answer.BUSY

@@ -74,7 +74,7 @@ class SpanExport:
         self._queued_bytes = 0
         self._queued_spans = 0
         self._settled: list[str] = []
-        self._counts = {"sent": 0, "dropped": 0, "failed": 0}
+        self._counts = {"sent": 0, "rejected": 0, "dropped": 0, "failed": 0}
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="span-export", daemon=True)
         self._thread.start()
@@ -106,7 +106,10 @@ class SpanExport:
         return settled
 
     def counts(self) -> Mapping[str, int]:
-        """Return the spans `sent`, `dropped` (the queue was full) and `failed`, since the start."""
+        """Return the spans since the start by what became of them.
+
+        `sent`, `rejected` (of a request that was taken), `dropped` (the queue was full), `failed`.
+        """
         with self._condition:
             return dict(self._counts)
 
@@ -174,8 +177,10 @@ class SpanExport:
 
     def _take_off(self, parcel: _Parcel, result: str) -> None:
         request = parcel.requests.popleft()
+        rejected = self._transport.rejected if result == "sent" else 0
         with self._condition:
-            self._counts[result] += request.amount
+            self._counts[result] += request.amount - rejected
+            self._counts["rejected"] += rejected
             self._queued_spans -= request.amount
 
 

@@ -8,6 +8,7 @@ import asyncio
 from typing import Protocol
 
 import httptools
+from mypy_extensions import mypyc_attr
 
 _NOTED = frozenset(
     (
@@ -26,8 +27,14 @@ class NotHttp(Exception):
     """The answer breaks HTTP where the parser does not mind."""
 
 
-class AnswerSink(Protocol):
-    """Who asked: is told what each read brought, and of the one end."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class AnswerSink:
+    """Who asked: is told what each read brought, and of the one end.
+
+    A class to be derived from, because compiled code calls its methods without a look-up by name.
+    """
+
+    __slots__ = ()
 
     def answer(self, head: "AnswerHead | None", pieces: list[bytes], *, is_end: bool) -> None:
         """Take what one read brought: the head (once, first), body pieces (transfer coding
@@ -65,7 +72,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_close_after",
         "_has_junk",
         "_head",
-        "_head_bytes",
         "_is_complete",
         "_is_head_request",
         "_new_head",
@@ -75,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_pieces",
         "answer_began",
         "has_served",
+        "head_bytes",
         "idle_since",
         "is_closed",
         "is_request_whole",
@@ -97,7 +104,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._new_head: AnswerHead | None = None
         self._is_complete = False
         self._has_junk = False
-        self._head_bytes = 0
+        self.head_bytes = 0
+        """Read of the answer before its head was whole."""
         self._is_head_request = False
         self._close_after = False
         self._on_free = _forget
@@ -121,7 +129,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Start an exchange: write the request head, with the body unless that follows."""
         self.sink = sink
         self.answer_began = False
-        self._head_bytes = 0
+        self.head_bytes = 0
         self._is_head_request = is_head_request
         self._close_after = False
         self.is_request_whole = is_whole
@@ -217,8 +225,8 @@ class UpstreamConnection(asyncio.Protocol):
             sink.answer_lost(garbled=True)
 
     def _count_head(self, read_bytes: int) -> None:
-        self._head_bytes += read_bytes
-        if self._head_bytes > _HEAD_LIMIT_BYTES:
+        self.head_bytes += read_bytes
+        if self.head_bytes > _HEAD_LIMIT_BYTES:
             raise NotHttp
 
     def _free(self) -> None:
@@ -268,7 +276,7 @@ class UpstreamConnection(asyncio.Protocol):
                     noted.setdefault(lower, value)
         if b"content-length" in noted:
             head.content_length = int(noted[b"content-length"])
-        head.is_chunked = b"chunked" in noted.get(b"transfer-encoding", b"").lower()
+        head.is_chunked = _is_chunked(noted)
         self.answer_began = True
         self._new_head = head
         if self._is_head_request:
@@ -285,6 +293,14 @@ class UpstreamConnection(asyncio.Protocol):
         """Note the end; it is told after the read's pieces."""
         if self._head.status >= 200:
             self._is_complete = True
+
+
+def _is_chunked(noted: dict[bytes, bytes]) -> bool:
+    coding = noted.get(b"transfer-encoding")
+    # Another coding would reach the caller as if it were the body: its header does not.
+    if coding is not None and coding.strip().lower() != b"chunked":
+        raise NotHttp
+    return coding is not None
 
 
 class ConnectionEvent(Protocol):

@@ -54,6 +54,13 @@ class Upstream:
     """Azure: added as `api-version` when the caller gave none."""
     ca_file: str | None = None
     """A PEM bundle to trust instead of the system's; certificates are always checked."""
+    max_connections: int | None = None
+    """Of one relay worker to this upstream; `None`: as many as its callers make at once."""
+    proxy: str | None = None
+    """The URL of the egress proxy, without a password; `none`: no proxy, whatever the environment
+    says; `None`: the environment says."""
+    proxy_login: Credential = field(default_factory=Credential)
+    """Where `user:password` for `proxy` is found; `passthrough`: the proxy asks for none."""
     forward_trace: bool = False
     """Send `traceparent` (ours as parent) to this upstream."""
     is_built_in: bool = False

@@ -6,10 +6,13 @@ stream may be answered with plain JSON, and an error may be labelled `text/event
 
 import re
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from spanmeter.dialects import json_array, sse
 from spanmeter.dialects.dialect import OpenTally, ResponseFacts, Tally
+from spanmeter.dialects.json_values import decode
 from spanmeter.dialects.provider_error import code_in_body
 
 BULK_BYTES = 8192
@@ -22,6 +25,7 @@ LARGEST_BYTES = 64 * 1024 * 1024
 _LEAD = re.compile(
     rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?P<first>[{[]|(?:data|event|id|retry)?:|[^ \t\r\n])?"
 )
+_ANY = msgspec.json.Decoder(Any)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -33,6 +37,9 @@ class Reading(Protocol):
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole JSON answer, or one object of a JSON array; false if it is not one."""
+
+    def has_ended(self) -> bool:
+        """Tell whether what ends a stream of the dialect was seen."""
 
     def facts(self) -> ResponseFacts:
         """Say what is known so far."""
@@ -75,6 +82,7 @@ class AnswerTally:
             self._recognise()
         if self._shape == "json":
             return self._close_json()
+        last = bytes(self._buffer)
         self._drain(is_last=True)
         if self._shape == "too_large":
             return ResponseFacts(is_error=self._status >= 400, unread="too_large")
@@ -82,7 +90,14 @@ class AnswerTally:
             return ResponseFacts(is_error=True, error_type=self._reading.facts().error_type)
         if self._shape == "foreign" or (self._shape == "unknown" and self._needs_json):
             return self._malformed()
-        return self._reading.facts()
+        facts = self._reading.facts()
+        if facts.is_error:
+            return facts
+        if self._shape == "events" and is_torn(sse.unfinished(last)):
+            return msgspec.structs.replace(facts, ending="torn")
+        if self._reading.has_ended():
+            return facts
+        return msgspec.structs.replace(facts, ending="open")
 
     def _close_json(self) -> ResponseFacts:
         if self._status >= 400:
@@ -159,3 +174,15 @@ def opener(
         return AnswerTally(start(), traits, status=status, needs_json=needs_json)
 
     return open_tally
+
+
+def is_torn(event: bytes) -> bool:
+    """Tell half an event from one that only lacks its blank line: its JSON is not whole."""
+    data = sse.data_of(event).strip()
+    if not data.startswith((b"{", b"[")) or data == b"[DONE]":
+        return event.startswith(b"event:") and not data
+    try:
+        decode(_ANY, data)
+    except (ValueError, RecursionError):
+        return True
+    return False

@@ -75,6 +75,10 @@ class AnthropicReading:
             self._error = code_in_answer(shown, ANTHROPIC_KEYS) or self._error
         return True
 
+    def has_ended(self) -> bool:
+        """Tell whether the message gave its reason to stop, which comes just before its end."""
+        return self._stop_reason is not None
+
     def facts(self) -> ResponseFacts:
         """Say what is known so far."""
         return ResponseFacts(

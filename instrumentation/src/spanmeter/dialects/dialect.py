@@ -59,6 +59,8 @@ class ResponseFacts(msgspec.Struct, frozen=True, kw_only=True):
     upstream_cost_usd: str | None = None
     """What the caller pays a second party for the same call, as decimal text (OpenRouter with the
     caller's own provider key: `usage.cost_details.upstream_inference_cost`)."""
+    ending: Literal["whole", "open", "torn"] = "whole"
+    """How a stream ended: `open` without what ends one in its dialect, `torn` within an event."""
     unread: str | None = None
     """Why the answer could not be read (`malformed`, `too_large`), if it could not."""
 

@@ -20,6 +20,10 @@ class Found:
     def __init__(self) -> None:
         self._reason_by_index: dict[int, str] = {}
 
+    def has_ended(self) -> bool:
+        """Tell whether a choice gave its reason to end."""
+        return bool(self._reason_by_index)
+
     def facts(self) -> ResponseFacts:
         """Say what is known so far."""
         return ResponseFacts(

@@ -49,8 +49,9 @@ PARAMETERS = ParameterTable(
 EMBEDDING_PARAMETERS = ParameterTable(("dimension_count", "output_dimensionality", integer))
 
 _REQUEST = msgspec.json.Decoder(GenerateRequest)
-_MODEL = re.compile(r"/+([^/:?]+)(?::|%3[aA])\w+/*(?:\?|$)")
-"""The last segment before the method; Vertex has six more before it."""
+_MODEL = re.compile(r"(?<!/)/++([^/:?]+)(?::|%3[aA])\w++/*+(?:\?|$)")
+"""The last segment before the method; Vertex has six more before it. Nothing is tried twice: a path
+of 60,000 slashes would take a minute."""
 
 
 def describe(body: bytes, path: str) -> RequestFacts:
@@ -81,8 +82,15 @@ _USAGE = b'"usageMetadata"'
 class GeminiReading(Found):
     """What an answer or a stream says of itself; of totals that grow the last count."""
 
+    _is_blocked = False
+
+    def has_ended(self) -> bool:
+        """Tell whether a candidate gave its reason to end, or the prompt was blocked."""
+        return self._is_blocked or bool(self._reason_by_index)
+
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
+        self._is_blocked = self._is_blocked or b'"blockReason"' in block
         for data in sse.picked(block, *_MARKS):
             self.read_body(data)
         # Every part repeats the totals, so only the last of a block needs to be read.

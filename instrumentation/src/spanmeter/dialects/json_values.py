@@ -34,7 +34,12 @@ def decode(decoder: msgspec.json.Decoder[Shape], body: bytes | bytearray) -> Sha
     except msgspec.DecodeError:
         if not any(hint in body for hint in _SURROGATE_HINTS):
             raise
-    return decoder.decode(_ESCAPE.sub(_mended, body))
+    return decoder.decode(mended(body))
+
+
+def mended(body: bytes | bytearray) -> bytes:
+    """Write U+FFFD for each lone surrogate escape; the bytes stay as many as they were."""
+    return bytes(_ESCAPE.sub(_mended, body))
 
 
 def _mended(escape: re.Match[bytes]) -> bytes:

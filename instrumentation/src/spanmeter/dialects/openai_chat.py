@@ -66,6 +66,11 @@ class OpenAIReading(Found):
     """What an answer or a stream says of itself."""
 
     _has_begun = False
+    _is_done = False
+
+    def has_ended(self) -> bool:
+        """Tell whether a choice gave its reason to end, or the stream said `[DONE]`."""
+        return self._is_done or bool(self._reason_by_index)
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
@@ -75,6 +80,7 @@ class OpenAIReading(Found):
             self.read_body(sse.data_around(block, found.start()))
         for data in sse.picked(block, *_MARKS):
             self.read_body(data)
+        self._is_done = block[-32:].rstrip().endswith(b"[DONE]")
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole answer, or one chunk of a stream."""

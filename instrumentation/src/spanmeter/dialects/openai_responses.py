@@ -92,6 +92,10 @@ class ResponsesReading:
             self._read_error(None, code=response.code, kind=response.type)
         return True
 
+    def has_ended(self) -> bool:
+        """Tell whether the response came to a final state."""
+        return self._status not in (None, "in_progress", "queued")
+
     def facts(self) -> ResponseFacts:
         """Say what is known so far."""
         return ResponseFacts(

@@ -37,6 +37,13 @@ def split_whole(pending: bytes, *, is_last: bool = False) -> tuple[bytes, bytes]
     return pending[:cut], pending[cut:] + held
 
 
+def unfinished(pending: bytes) -> bytes:
+    """Return the event at the end of a stream that has no blank line behind it, or nothing."""
+    block, _ = split_whole(pending, is_last=True)
+    last_break = block.rfind(_BREAK)
+    return block[last_break + len(_BREAK) if last_break >= 0 else 0 :].strip()
+
+
 def picked(block: bytes, *marks: re.Pattern[bytes]) -> Iterator[bytes]:
     """Yield the data of each event in which one of `marks` is found, in order.
 

@@ -1,0 +1,1 @@
+"""Fuzzing: bytes from anywhere against properties that must hold; see README.md."""
