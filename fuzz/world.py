@@ -16,6 +16,7 @@ from tests.gateway.upstreams.pipe import Pipe
 from uvicorn.server import ServerState
 
 from spanmeter_gateway.config import Limits
+from spanmeter_gateway.relay.caller_connection import CallerConnection
 from spanmeter_gateway.relay.front import RelayProtocol
 from spanmeter_gateway.upstreams.connection import UpstreamConnection
 
@@ -53,14 +54,23 @@ class Wire(Pipe):
             asyncio.get_running_loop().call_soon(self._protocol.connection_lost, error)
 
 
-class Front(RelayProtocol):
-    """The caller's protocol, which notes what was begun."""
+class NotingConnection(CallerConnection):
+    """The caller's connection, which notes what was begun."""
 
-    begun: list[tuple[bytes, bytes]]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.begun: list[tuple[bytes, bytes]] = []
 
     def _begin(self, request: Any) -> None:
         self.begun.append((request.method, request.target))
         super()._begin(request)
+
+
+class Front(RelayProtocol):
+    """The caller's protocol."""
+
+    connection_type = NotingConnection
+    connection: NotingConnection
 
 
 class Upstream(Wire):
@@ -173,7 +183,7 @@ class Spoken:
     @property
     def begun(self) -> list[tuple[bytes, bytes]]:
         """Method and target of each request that was begun, in order."""
-        return self.front.begun
+        return self.front.connection.begun
 
     async def say(self, pieces: Iterable[bytes]) -> None:
         """Send pieces, as far as the relay reads them."""
@@ -205,7 +215,6 @@ class Stage:
     def caller(self) -> Spoken:
         """Let a caller connect."""
         front = Front(self.world._config, ServerState(), {})
-        front.begun = []
         return Spoken(front, Wire(front))
 
     def check(self, *callers: Spoken) -> None:

@@ -27,7 +27,7 @@ def pass_time(caller: Caller, seconds: float) -> None:
     """Let the sweep look every second, from now on."""
     now_s = caller.front.loop.time()
     for second in range(int(seconds) + 1):
-        caller.front.look_at_clock(now_s + second)
+        caller.front.connection.look_at_clock(now_s + second)
 
 
 def test_a_head_that_comes_byte_by_byte_has_its_time_and_no_more() -> None:
@@ -38,7 +38,7 @@ def test_a_head_that_comes_byte_by_byte_has_its_time_and_no_more() -> None:
 
         for second, byte in enumerate(b"GET /v1/models HTTP"):
             caller.front.data_received(bytes((byte,)))
-            caller.front.look_at_clock(now_s + second)
+            caller.front.connection.look_at_clock(now_s + second)
 
         assert caller.got.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         assert caller.pipe.is_closed
@@ -55,9 +55,9 @@ def test_the_next_head_has_a_time_of_its_own() -> None:
 
         for second in range(0, 50, 5):
             caller.front.data_received(b"GET /healthz ")
-            caller.front.look_at_clock(now_s + second)
+            caller.front.connection.look_at_clock(now_s + second)
             caller.front.data_received(b"HTTP/1.1\r\nhost: x\r\n\r\n")
-            caller.front.look_at_clock(now_s + second + 1)
+            caller.front.connection.look_at_clock(now_s + second + 1)
 
         assert caller.got.count(b"HTTP/1.1 200 ") == 10
         assert not caller.pipe.is_closed
@@ -84,7 +84,7 @@ def test_empty_lines_do_not_keep_a_connection() -> None:
 
         for second in range(12):
             caller.front.data_received(b"\r\n")
-            caller.front.look_at_clock(now_s + second)
+            caller.front.connection.look_at_clock(now_s + second)
 
         assert caller.pipe.is_closed
 
@@ -111,7 +111,7 @@ def test_a_body_must_come_at_a_rate(
 
         for second in range(70):
             caller.front.data_received(b" " * bytes_a_second)
-            caller.front.look_at_clock(now_s + second)
+            caller.front.connection.look_at_clock(now_s + second)
 
         assert [(end.outcome, end.error_type) for end in world.spool.receipts] == ends
         assert (
@@ -141,7 +141,7 @@ def test_time_that_the_upstream_takes_is_not_the_callers() -> None:
         world = World(limits=LIMITS)
         caller = world.caller()
         caller.front.data_received(head(b"content-length: 1000", start=UPLOAD) + b"\r\n")
-        caller.front.pause_caller()
+        caller.front.connection.pause_caller()
 
         pass_time(caller, 300)
 

@@ -310,9 +310,9 @@ def test_a_graceful_stop_closes_an_idle_connection_when_its_moment_is_over() -> 
         began_s = world.relay.loop.time()
 
         caller.front.shutdown()
-        caller.front.look_at_clock(began_s + 1.0)
+        caller.front.connection.look_at_clock(began_s + 1.0)
         is_closed_early = caller.pipe.is_closed
-        caller.front.look_at_clock(began_s + 3.0)
+        caller.front.connection.look_at_clock(began_s + 3.0)
 
         assert not is_closed_early
         assert caller.pipe.is_closed

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import chain
 
 import httptools
+from mypy_extensions import mypyc_attr
 
 from spanmeter_gateway.errors import MalformedRequest, RequestTimeout
 from spanmeter_gateway.relay.caller import Flow, Inbound
@@ -37,6 +38,7 @@ def _nowhere(_answer: bytes) -> None:
     """Stand in for a connection that is gone."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CallerConnection:
     """One caller's connection."""
 
@@ -295,13 +297,17 @@ class CallerConnection:
             return
         request = self._queue.popleft()
         self._begin(request)
+        self._hand_over_body(request)
+        if not self._queue:
+            self._flow.resume_reading()
+
+    def _hand_over_body(self, request: Waiting) -> None:
+        # A function of its own: compiled code holds on to what it knew of `_inbound` before.
         for piece in request.pieces:
             if self._inbound is not None:
                 self._inbound.body(piece)
         if request.is_whole and self._inbound is not None:
             self._inbound.body_end()
-        if not self._queue:
-            self._flow.resume_reading()
 
     def _begin(self, request: Waiting) -> None:
         self._inbound = open_request(self._relay, self, request)

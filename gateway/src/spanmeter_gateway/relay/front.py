@@ -15,32 +15,36 @@ from spanmeter_gateway.relay.caller_connection import CallerConnection
 class RelayProtocol(HttpToolsProtocol):
     """One caller's connection, as event loop and uvicorn see it."""
 
+    connection_type = CallerConnection
+
     def connection_made(self, transport: Any) -> None:
         """Begin; uvicorn counts the connection."""
         super().connection_made(transport)
         del self.parser  # uvicorn's own: it would keep this object alive
-        self._connection = CallerConnection(
+        self.connection = self.connection_type(
             self.config.loaded_app,
             transport,
             flow=self.flow,
             address=self.client[0] if self.client is not None else "",
         )
-        # The event loop calls it for each read: without a step between.
-        self.data_received = self._connection.data_received  # type: ignore[method-assign]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the call that the caller left."""
         self.connections.discard(self)
-        self._connection.connection_lost()
+        self.connection.connection_lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what the caller sent."""
+        self.connection.data_received(data)
 
     def pause_writing(self) -> None:
         """Hold the answer back: the caller's connection is full."""
-        self._connection.pause_writing()
+        self.connection.pause_writing()
 
     def resume_writing(self) -> None:
         """Let the answer go on."""
-        self._connection.resume_writing()
+        self.connection.resume_writing()
 
     def shutdown(self) -> None:
         """Stop gracefully: the answer under way may end, or one more request may be answered."""
-        self._connection.shutdown()
+        self.connection.shutdown()
