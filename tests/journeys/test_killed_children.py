@@ -94,7 +94,9 @@ def test_a_killed_relay_breaks_only_its_own_calls_and_only_the_youngest_go_uncou
     ends = ends_by_call(sink.spans, "busy")
     seen = gateway.wait_metrics(lambda now: Account.read(now, "busy").total == len(ends))
     counted = Account.read(seen, "busy")
-    metered = Account.of(made[name] for name in ends.keys() & made.keys())
+    # A slow call may have left its open line, and been answered just before its relay was killed.
+    told = {name for name, end in ends.items() if end != LOST}
+    metered = Account.of(made[name] for name in told & made.keys())
 
     # Each connection of a killed relay broke one call, and no connection of another relay broke.
     assert len(traffic.broken) + len(lost) == sum(kill.connections for kill in kills)

@@ -74,13 +74,21 @@ class OpenAIReading(Found):
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
-        if not self._has_begun and (data := sse.first(block)):
-            self._has_begun = self.read_body(data)
-        if self._model is None and (found := _MODEL.search(block)):
-            self.read_body(sse.data_around(block, found.start()))
+        if not self._has_begun:
+            # The first that can be read: which block it stands in must not matter.
+            self._has_begun = any(self.read_body(event.data) for event in sse.events(block))
+        if self._model is None:
+            self._find_model(block)
         for data in sse.picked(block, *_MARKS):
             self.read_body(data)
-        self._is_done = block[-32:].rstrip().endswith(b"[DONE]")
+        if end := block[-32:].rstrip():  # blank lines say nothing
+            self._is_done = end.endswith(b"[DONE]")
+
+    def _find_model(self, block: bytes) -> None:
+        for found in _MODEL.finditer(block):
+            self.read_body(sse.data_around(block, found.start()))
+            if self._model is not None:
+                return
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole answer, or one chunk of a stream."""

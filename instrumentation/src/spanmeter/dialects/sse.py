@@ -57,11 +57,6 @@ def picked(block: bytes, *marks: re.Pattern[bytes]) -> Iterator[bytes]:
             yield data_of(block[start:end])
 
 
-def first(block: bytes) -> bytes:
-    """Return the data of the first event that has any."""
-    return next((event.data for event in events(block)), b"")
-
-
 def data_around(block: bytes, at: int) -> bytes:
     """Return the data of the event that stands at a position of the block."""
     start, end = _around(block, at)
