@@ -85,6 +85,13 @@ def memory_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def blocked_signals(pid: int) -> set[int]:
+    """List the signals that a process' main thread does not take: proc(5), `SigBlk`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    mask = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk:"))
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
 def _children(gateway: GatewayProcess, module: str) -> list[int]:
     return [pid for pid in gateway.child_pids if module in _command(pid) and is_running(pid)]
 

@@ -77,7 +77,8 @@ def test_a_second_gateway_on_one_folder_is_refused_and_the_first_goes_on(
         1,
         [
             f"spanmeter: data_dir: {gateway.data_dir} is in use by another gateway; stop it, "
-            "take its place with `spanmeter serve --take-over`, or give this one a data_dir of its own"
+            "take its place with `spanmeter serve --take-over`, or give this one a data_dir of "
+            "its own"
         ],
     )
     assert processes.is_answering(f"{gateway.url}/readyz")

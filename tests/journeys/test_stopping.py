@@ -124,3 +124,12 @@ def test_children_end_soon_after_their_supervisor_was_killed(
     gateway.kill()
     gateway.start()
     assert ends(sink, feature) == [("gateway_error", "shutdown")]
+
+
+def test_the_signal_to_stop_interrupts_no_thread_of_the_books(gateway: GatewayProcess) -> None:
+    gateway.wait_metrics(lambda seen: seen.total("spanmeter_build_info") == 1)
+
+    blocked = processes.blocked_signals(processes.books(gateway))
+
+    # A handler would run in the midst of a wait, and then wait for ever for that wait's own lock.
+    assert signal.SIGTERM in blocked

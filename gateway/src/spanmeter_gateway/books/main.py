@@ -67,8 +67,11 @@ def main() -> None:
     begin_process(logging.WARNING)
     start = Start.read(sys.stdin.buffer)
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    # Waited for by a thread, because a handler would run in the middle of `stop.wait`, whose lock
+    # `stop.set` would then wait for for ever. Every thread begins with the mask of this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    for told in (_end_with_parent, _end_at_signal):
+        threading.Thread(target=told, args=(stop,), daemon=True).start()
     try:
         run(start.config, stop, start.open_board())
     except (StartError, OSError, ValueError) as error:
@@ -81,6 +84,11 @@ def _end_with_parent(stop: threading.Event) -> None:
     # os.read: a buffered reader's lock, held by a daemon thread, would stop the interpreter's end.
     while os.read(sys.stdin.fileno(), 4096):
         pass
+    stop.set()
+
+
+def _end_at_signal(stop: threading.Event) -> None:
+    signal.sigwait({signal.SIGTERM})
     stop.set()
 
 
