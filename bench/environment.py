@@ -25,7 +25,7 @@ def describe(peers: Sequence[Peer]) -> tuple[tuple[str, str], ...]:
     programs = ", ".join(_said(*command) for command in PROGRAMS)
     return (
         ("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("command", f"python -m bench {' '.join(sys.argv[1:])}".strip()),
+        ("command", command(sys.argv[1:])),
         ("source", _said("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty")),
         ("processor", f"{os.cpu_count()} x {_processor()}"),
         ("memory", f"{_memory_bytes() / BYTES_PER_GB:.0f} GB"),
@@ -35,6 +35,17 @@ def describe(peers: Sequence[Peer]) -> tuple[tuple[str, str], ...]:
         ("programs", programs),
         ("peers", ", ".join(one.package.requirement for one in peers) or "none"),
     )
+
+
+def command(arguments: Sequence[str]) -> str:
+    """Write the command that was given, but for where its JSON went: that is of one machine."""
+    kept = [
+        argument
+        for place, argument in enumerate(arguments)
+        if not argument.startswith("--json")
+        and "--json" not in arguments[max(0, place - 1) : place]
+    ]
+    return " ".join(["python -m bench", *kept])
 
 
 def _version(name: str) -> str:
