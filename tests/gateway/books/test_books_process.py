@@ -193,7 +193,8 @@ from spanmeter_gateway.books.process import BooksSettings, run_books
 from spanmeter_gateway.telemetry.registry import Registry
 folder = pathlib.Path(sys.argv[1])
 stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+threading.Thread(target=lambda: (signal.sigwait({signal.SIGTERM}), stop.set()), daemon=True).start()
 spans, registry = PlainSpans(), Registry()
 books = Books(folder / "spool", bill=flat_bill, registry=registry, span_export=spans,
               counters=Counters(folder / "books.sqlite"), board=Board.create(folder / "board", 1))

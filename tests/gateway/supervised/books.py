@@ -23,8 +23,15 @@ def watch() -> None:
     stop.set()
 
 
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
-threading.Thread(target=watch, daemon=True).start()
+def obey() -> None:
+    """End when told; on a thread, because a handler could interrupt the wait and hang on it."""
+    signal.sigwait({signal.SIGTERM})
+    stop.set()
+
+
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+for told in (watch, obey):
+    threading.Thread(target=told, daemon=True).start()
 note("up")
 stop.wait()
 note("down")
