@@ -115,8 +115,12 @@ class Acts:
 
 
 def last_words(column: Column) -> bytes:
-    """Return what the last bytes of a good answer are, as any split of it shows them."""
-    return _array_ends(column)[-1] if _is_array(column) else column.recording.response_body[-12:]
+    """Return the last bytes of a good answer, as many as are nowhere else in it."""
+    if _is_array(column):
+        return _array_ends(column)[-1]
+    body = column.recording.response_body
+    ends = (body[-size:] for size in range(12, len(body)))
+    return next(end for end in ends if body.count(end) == 1)
 
 
 def _good(exchange: Exchange, column: Column) -> Answer:

@@ -85,8 +85,12 @@ class World:
             answers = dict(zip([row.name for row in rows], lanes.map(self.play, rows), strict=True))
         receipts = self.receipts(set(answers))
         return {
-            name: Played(_end(answer, receipts[name][0]), is_next_well, len(receipts[name]))
-            for name, (answer, is_next_well) in answers.items()
+            row.name: Played(
+                _end(row, answers[row.name][0], receipts[row.name][0]),
+                is_next_well=answers[row.name][1],
+                receipts=len(receipts[row.name]),
+            )
+            for row in rows
         }
 
     def receipts(self, names: set[str]) -> dict[str, list[Mapping[str, Any]]]:
@@ -112,7 +116,9 @@ def _upstream_of(row: Row) -> str:
     return row.name if row.ask in _OWN_POOL else row.upstream
 
 
-def _end(answer: RawAnswer, receipt: Mapping[str, Any]) -> End:
+def _end(row: Row, answer: RawAnswer, receipt: Mapping[str, Any]) -> End:
+    # In a pool that others share, a call may meet a connection that another's fault has closed.
+    retries = receipt["attempts"][0].get("retries", 0) if row.ask in _OWN_POOL else 0
     return End(
         status=answer.status,
         code=_code(answer.body),
@@ -120,7 +126,7 @@ def _end(answer: RawAnswer, receipt: Mapping[str, Any]) -> End:
         outcome=receipt["outcome"],
         error_type=receipt.get("error_type"),
         unmetered=receipt.get("unmetered"),
-        retries=receipt["attempts"][0].get("retries", 0),
+        retries=retries,
     )
 
 

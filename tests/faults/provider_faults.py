@@ -141,9 +141,9 @@ def shuts_within(peer: Peer) -> None:
 
 
 def takes_the_rest(peer: Peer) -> None:
-    """Read the request's body in small parts."""
+    """Read the request's body in small parts, and nothing of what comes behind it."""
     left = int(peer.asked.lines["content-length"]) - len(peer.asked.body)
-    while left > 0 and (piece := peer.connection.recv(8192)):
+    while left > 0 and (piece := peer.connection.recv(min(left, 8192))):
         left -= len(piece)
 
 

@@ -59,6 +59,8 @@ MODULES = (
     "spanmeter_gateway/routing/address.py",
     "spanmeter_gateway/routing/choice.py",
     "spanmeter_gateway/upstreams/connection.py",
+    "spanmeter_gateway/upstreams/limited_pool.py",
+    "spanmeter_gateway/upstreams/pool.py",
 )
 SOURCES = tuple(Path(package).parent for package in (spanmeter.__file__, __file__))
 _FINGERPRINT = "FINGERPRINT"

@@ -9,13 +9,13 @@ import pytest
 import uvloop
 from tests.fakes.raw_provider import RawProvider, read_head
 
-from spanmeter_gateway.upstreams.connection import AnswerHead, UpstreamConnection
+from spanmeter_gateway.upstreams.connection import AnswerHead, AnswerSink, UpstreamConnection
 from spanmeter_gateway.upstreams.limited_pool import LimitedPool
 from spanmeter_gateway.upstreams.pool import ConnectFailed
 from spanmeter_gateway.upstreams.way import Way
 
 
-class Waiter:
+class Waiter(AnswerSink):
     """A sink that knows when its exchange is over."""
 
     def __init__(self) -> None:
