@@ -56,6 +56,8 @@ class Call:
     ended_s: float
     how: Left
     status: int | None
+    closes: bool = False
+    """Its client then closed the connection, and cannot see it break."""
 
     @property
     def end(self) -> End:

@@ -116,8 +116,14 @@ class Load:
         connection.send(_request(sort, feature, number))
         how, status = await self._answer(connection, leave_s)
         ended_s = time.monotonic()
-        _tell(Call(f"{number}", feature, name, connection.number, began_s, ended_s, how, status))
-        if how == "answered" and not connection.is_over and connection.calls < IDLE_CALLS:
+        is_kept = how == "answered" and not connection.is_over and connection.calls < IDLE_CALLS
+        closes = not is_kept and not connection.is_over
+        _tell(
+            Call(
+                f"{number}", feature, name, connection.number, began_s, ended_s, how, status, closes
+            )
+        )
+        if is_kept:
             self._idle.append(connection)
         else:
             connection.close()

@@ -14,9 +14,16 @@ RELAY_LOST: End = ("soak-1", "gateway_error", "relay_lost")
 CANCELLED: End = ("soak-1", "cancelled", "client_disconnected")
 
 
-def a_call(began_s: float, ended_s: float, how: Left = "answered", *, sort: str = "plain") -> Call:
+def a_call(
+    began_s: float,
+    ended_s: float,
+    how: Left = "answered",
+    *,
+    sort: str = "plain",
+    closes: bool = False,
+) -> Call:
     status = SORTS[sort].kind.status if how == "answered" else None
-    return Call("7", "soak-1", sort, 3, began_s, ended_s, how, status)
+    return Call("7", "soak-1", sort, 3, began_s, ended_s, how, status, closes)
 
 
 def judge(
@@ -39,6 +46,7 @@ def judge(
         (a_call(201, 201.1, "unsent"), [], 201.1, 0, 0),
         (a_call(60, 61, "left", sort="cancelled"), [CANCELLED], None, 0, 0),
         (a_call(99, 99.9, "left", sort="cancelled"), [], None, 1, 0),
+        (a_call(99.8, 99.9, closes=True), [], None, 1, 0),
     ],
 )
 def test_what_was_promised_is_no_violation(
@@ -55,6 +63,7 @@ def test_what_was_promised_is_no_violation(
         (a_call(50, 51), {"7": [CANCELLED]}, None, "counted as"),
         (a_call(99.8, 99.9), {}, None, "counted as []"),  # the kill was not of its connection
         (a_call(95, 96), {}, 100.1, "counted as []"),  # older than a flush
+        (a_call(95, 96, closes=True), {}, None, "counted as []"),
         (a_call(90, 100.1, "broken"), {}, 100.1, "missing, 10.00 s old"),
         (a_call(50, 51, "broken"), {"7": [OK]}, 51, "nobody was killed"),
         (a_call(201, 201.1, "broken"), {"7": [OK]}, 201.1, "nobody was killed"),
@@ -72,7 +81,9 @@ def test_what_was_promised_and_not_kept_is_named(
 def test_a_wrong_answer_is_named() -> None:
     call = Call("7", "soak-1", "plain", 3, 50, 51, "answered", 503)
 
-    assert judge(call, {"7": [OK]})[0] == ["7 (plain, answered): answered 503"]
+    [violation] = judge(call, {"7": [OK]})[0]
+
+    assert violation.startswith("7 (plain, answered): answered 503; of the nearest kill")
 
 
 def test_what_spans_and_metrics_differ_by_is_named() -> None:

@@ -77,7 +77,9 @@ class Court:
         elif not call.is_right:
             wrong = f"answered {call.status}"
         if wrong:
-            self.verdict.violations.append(f"{call.id} ({call.sort}, {call.how}): {wrong}")
+            self.verdict.violations.append(
+                f"{call.id} ({call.sort}, {call.how}): {wrong}{self._circumstances(call)}"
+            )
 
     def _wrong(self, call: Call, ends: Sequence[End]) -> str | None:
         kill = self._kill_of(call)
@@ -113,15 +115,27 @@ class Court:
         is_left = ends[0][1:] == ("cancelled", "client_disconnected")
         return None if is_left or call.end in ends else f"counted as {list(ends)}"
 
+    def _circumstances(self, call: Call) -> str:
+        """Say how far the nearest kill was, for whoever has to find out."""
+        if not self._kills:
+            return ""
+        nearest = min(self._kills, key=lambda kill: abs(kill.from_s - call.ended_s))
+        lost_s = self._lost_s.get(call.connection)
+        lost = "never" if lost_s is None else f"{lost_s - nearest.from_s:+.2f} s"
+        return (
+            f"; of the nearest kill: began {call.began_s - nearest.from_s:+.2f} s, "
+            f"ended {call.ended_s - nearest.from_s:+.2f} s, connection lost {lost}"
+        )
+
     def _kill_of(self, call: Call) -> Fault | None:
         """Find the kill that ended the call's connection, at its end or soon after."""
         lost_s = self._lost_s.get(call.connection)
-        # A client that left has no connection that could break: only the time tells.
+        # A client that left or closed has no connection that could break: only the time tells.
         at_s = call.ended_s if lost_s is None else lost_s
         for kill in self._kills:
             is_near = kill.from_s - CERTAIN_S < call.ended_s < kill.until_s + NOTICED_S
             is_broken = kill.from_s <= at_s < kill.until_s + NOTICED_S
-            if is_near and (is_broken or call.how == "left"):
+            if is_near and (is_broken or call.how == "left" or call.closes):
                 return kill
         return None
 
