@@ -41,6 +41,7 @@ MODULES = (
     "spanmeter_gateway/relay/answer.py",
     "spanmeter_gateway/relay/body_edit.py",
     "spanmeter_gateway/relay/call.py",
+    "spanmeter_gateway/relay/caller.py",
     "spanmeter_gateway/relay/caller_connection.py",
     "spanmeter_gateway/relay/chunk_times.py",
     "spanmeter_gateway/relay/decoding.py",
@@ -61,6 +62,7 @@ MODULES = (
     "spanmeter_gateway/upstreams/connection.py",
     "spanmeter_gateway/upstreams/limited_pool.py",
     "spanmeter_gateway/upstreams/pool.py",
+    "spanmeter_gateway/upstreams/transfer_chunks.py",
 )
 SOURCES = tuple(Path(package).parent for package in (spanmeter.__file__, __file__))
 _FINGERPRINT = "FINGERPRINT"

@@ -23,13 +23,17 @@ class Heard(AnswerSink):
     head: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
     body: bytes = b""
     ends: list[str] = field(default_factory=list)
+    framed: list[bytes] = field(default_factory=list, compare=False)
 
-    def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
+    def answer(
+        self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool, framed: bytes = b""
+    ) -> None:
         assert not self.ends, "something came after the end"
         assert (head is None) == (self.head is not None), "not exactly one head, and first"
         if head is not None:
             self.head = (head.status, head.reason, list(head.headers))
         self.body += b"".join(pieces)
+        self.framed.append(framed)
         if is_end:
             self.ends.append("complete")
 
@@ -242,6 +246,58 @@ def test_noise_never_raises_and_ends_once(noise: bytes, cuts: list[int]) -> None
     assert heard.ends in (["garbled"], ["lost"])
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("reads", "framed"),
+    [
+        ([CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n"], [b"", b"1\r\nb\r\n"]),
+        ([CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n2\r\ncd\r\n"], [b"", b"1\r\nb\r\n2\r\ncd\r\n"]),
+        ([CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n"], [b"", b"", b"1\r\nb\r\n"]),
+        ([CHUNKED + b"1\r\na\r\n8", b"\r\n1\r\nb\r\n\r\n\r\n"], [b"", b""]),
+        ([CHUNKED + b"1\r\na\r\n6\r\n", b"1\r\nb\r\n\r\n"], [b"", b""]),
+        ([CHUNKED + b"1\r\na\r\n8\r\nhe", b"1\r\nb\r\n\r\n"], [b"", b""]),
+        ([CHUNKED + b"4\r\nab\r\n", b"\r\n1\r\nb\r\n"], [b"", b""]),
+        ([CHUNKED + b"1;x\r\na\r\n", b"1;x\r\nb\r\n", b"1\r\nc\r\n"], [b"", b"", b"1\r\nc\r\n"]),
+        ([CHUNKED + b"1\r\na\r\n", b"0\r\n\r\n"], [b"", b""]),
+        (
+            [b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n", b"1\r\nb\r\n", b"1\r\nb\r\n"],
+            [b"", b"", b""],
+        ),
+    ],
+)
+def test_only_whole_chunks_between_chunks_are_handed_on_as_they_came(
+    reads: list[bytes], framed: list[bytes]
+) -> None:
+    peer = Peer()
+    heard = peer.ask()
+
+    peer.feed(iter(reads))
+
+    assert heard.framed == framed
+
+
+def test_a_chunk_whose_data_ends_like_a_line_is_not_yet_whole() -> None:
+    peer = Peer()
+    heard = peer.ask()
+
+    peer.feed(iter([CHUNKED + b"4\r\nab\r\n", b"1\r\nb\r\n"]))
+
+    assert heard.ends == ["garbled"]
+
+
+def test_the_next_answer_on_a_connection_begins_with_the_parser() -> None:
+    peer = Peer()
+    peer.ask()
+    peer.feed(iter([CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"]))
+    heard = peer.ask()
+
+    peer.feed(iter([b"1\r\nb\r\n"]))
+
+    assert heard == Heard(None, b"", ["garbled"])
+
+
 @pytest.mark.parametrize(
     "wire",
     [
@@ -277,6 +333,31 @@ def test_a_status_below_100_is_garbled() -> None:
     peer.feed(iter([b"HTTP/1.1 000 Zero\r\ncontent-length: 2\r\n\r\n{}"]))
 
     assert heard == Heard(None, b"", ["garbled"])
+
+
+CONTROLS = [byte for byte in (*range(32), 127) if byte not in b"\t\r\n"]
+
+
+@pytest.mark.parametrize("status", [b"103", b"200", b"404"])
+@pytest.mark.parametrize("byte", CONTROLS)
+def test_a_control_character_in_the_reason_is_garbled(status: bytes, byte: int) -> None:
+    peer = Peer()
+    heard = peer.ask()
+
+    wire = b"HTTP/1.1 %b O%cK\r\ncontent-length: 2\r\n\r\n{}" % (status, byte)
+    peer.feed(iter([wire]))
+
+    assert heard == Heard(None, b"", ["garbled"])
+
+
+def test_every_other_byte_of_a_reason_comes_through() -> None:
+    peer = Peer()
+    heard = peer.ask()
+    reason = bytes(byte for byte in range(256) if byte not in CONTROLS and byte not in b"\r\n")
+
+    peer.feed(iter([b"HTTP/1.1 200 O%b\r\ncontent-length: 2\r\n\r\n{}" % reason]))
+
+    assert heard == Heard((200, b"O" + reason, [(b"content-length", b"2")]), b"{}", ["complete"])
 
 
 @pytest.mark.parametrize("line", [b"v" * 65_536, b"v\r\nx-again: " + b"v" * 50_000])

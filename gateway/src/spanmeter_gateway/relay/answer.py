@@ -2,6 +2,7 @@
 
 import time
 from functools import lru_cache
+from typing import Final
 
 from spanmeter.dialects.dialect import ResponseFacts
 from spanmeter_gateway.relay.account import NO_FACTS, Account
@@ -10,8 +11,8 @@ from spanmeter_gateway.relay.outcome import INTERRUPTED, OK, Verdict, judge_answ
 from spanmeter_gateway.relay.response import Framing, choose_framing, write_head
 from spanmeter_gateway.upstreams.connection import AnswerHead
 
-_SHORT_BYTES = 2048
-_SIZE_LINES = [b"%x\r\n" % size for size in range(_SHORT_BYTES)]
+_SHORT_BYTES: Final = 2048
+_SIZE_LINES: Final = [b"%x\r\n" % size for size in range(_SHORT_BYTES)]
 """Formatted once: most chunks of a stream are short."""
 
 
@@ -24,6 +25,7 @@ class Answer:
         "_facts",
         "_has_begun",
         "_head",
+        "_is_chunked",
         "_meter",
         "framing",
         "status",
@@ -46,27 +48,34 @@ class Answer:
             http_version=account.http_version,
             is_rewritten=self._meter is not None and self._meter.rewrites,
         )
+        self._is_chunked = self.framing is Framing.CHUNKED
 
     def begin(self, *, keep_alive: bool) -> bytes:
         """Write the head for the caller."""
         return write_head(self._head, self.framing, keep_alive=keep_alive)
 
-    def pass_on(self, pieces: list[bytes], out: list[bytes]) -> None:
-        """Frame the pieces of one read for the caller, and read the copy."""
+    def pass_on(self, pieces: list[bytes], framed: bytes, out: list[bytes]) -> None:
+        """Frame the pieces of one read for the caller, and read the copy.
+
+        What is `framed` and shown whole goes on as it came.
+        """
         if not self._has_begun:
             self._note_first_byte()
         if self._chunk_times is not None:
             self._chunk_times.note(time.monotonic_ns())
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._meter is not None:
-            piece = self._meter.read(piece)
-        self._frame(piece, out)
+        shown = piece if self._meter is None else self._meter.read(piece)
+        if framed and shown is piece and self._is_chunked:
+            self._account.response_bytes += len(piece)
+            out.append(framed)
+        else:
+            self._frame(shown, out)
 
     def finish(self, out: list[bytes]) -> None:
         """Write what ends the body."""
         if self._meter is not None:
             self._frame(self._meter.rest(), out)
-        if self.framing is Framing.CHUNKED:
+        if self._is_chunked:
             out.append(b"0\r\n\r\n")
 
     def facts(self) -> ResponseFacts:
@@ -114,7 +123,7 @@ class Answer:
         if not piece:
             return
         self._account.response_bytes += len(piece)
-        if self.framing is Framing.CHUNKED:
+        if self._is_chunked:
             size = len(piece)
             size_line = _SIZE_LINES[size] if size < _SHORT_BYTES else b"%x\r\n" % size
             out += (size_line, piece, b"\r\n")

@@ -255,12 +255,7 @@ class Call(Asker):
             trace_headers=trace_headers,
         )
         self._exchange = Exchange(
-            self,
-            endpoint,
-            request=request,
-            attempt=attempt,
-            upload=upload,
-            loop=self._relay.loop,
+            self, endpoint, request=request, attempt=attempt, upload=upload, loop=self._relay.loop
         )
         self._exchange.start()
         if self._is_caller_full:
@@ -268,7 +263,9 @@ class Call(Asker):
 
     # the upstream's side (Asker)
 
-    def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
+    def answer(
+        self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool, framed: bytes = b""
+    ) -> None:
         """Pass on what one read brought."""
         if self._is_over:
             return
@@ -277,7 +274,7 @@ class Call(Asker):
             answer = self._answer
             assert answer is not None
             if pieces:
-                answer.pass_on(pieces, out)
+                answer.pass_on(pieces, framed, out)
             if is_end:
                 answer.finish(out)
             if out:

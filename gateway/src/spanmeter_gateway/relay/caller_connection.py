@@ -6,14 +6,13 @@ Told by the event loop through `front`, and by the parser.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
 from itertools import chain
 
 import httptools
 from mypy_extensions import mypyc_attr
 
 from spanmeter_gateway.errors import MalformedRequest, RequestTimeout
-from spanmeter_gateway.relay.caller import Flow, Inbound
+from spanmeter_gateway.relay.caller import Caller, Flow, Inbound
 from spanmeter_gateway.relay.head import RefusedRequest, RequestHead, check_version
 from spanmeter_gateway.relay.inbound import open_request
 from spanmeter_gateway.relay.progress import Progress
@@ -39,7 +38,7 @@ def _nowhere(_answer: bytes) -> None:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class CallerConnection:
+class CallerConnection(Caller):
     """One caller's connection."""
 
     def __init__(
@@ -50,8 +49,7 @@ class CallerConnection:
         self._loop = relay.loop
         self._transport = transport
         self._flow = flow
-        self.send: Callable[[bytes], None] = transport.write
-        """Write to the caller."""
+        self.send = transport.write
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []

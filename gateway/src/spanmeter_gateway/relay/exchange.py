@@ -24,7 +24,9 @@ class Asker:
 
     __slots__ = ()
 
-    def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
+    def answer(
+        self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool, framed: bytes = b""
+    ) -> None:
         """Take what one read brought."""
 
     def refuse(self, error: GatewayError, error_type: str) -> None:
@@ -153,7 +155,9 @@ class Exchange(AnswerSink):
 
     # what the connection tells (AnswerSink)
 
-    def answer(self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool) -> None:
+    def answer(
+        self, head: AnswerHead | None, pieces: list[bytes], *, is_end: bool, framed: bytes = b""
+    ) -> None:
         """Pass on what one read brought."""
         self._is_heard = True
         if head is not None:
@@ -161,7 +165,7 @@ class Exchange(AnswerSink):
             self._request = b""  # no second try from here on
         if is_end:
             self._connection = None
-        self._asker.answer(head, pieces, is_end=is_end)
+        self._asker.answer(head, pieces, is_end=is_end, framed=framed)
 
     def answer_lost(self, *, garbled: bool) -> None:
         """Try once more where the connection was stale; else say what happened."""

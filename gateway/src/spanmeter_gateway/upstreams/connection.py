@@ -5,10 +5,13 @@ the relay itself. It knows HTTP framing and nothing of calls, dialects or provid
 """
 
 import asyncio
+import re
 from typing import Protocol
 
 import httptools
 from mypy_extensions import mypyc_attr
+
+from spanmeter_gateway.upstreams.transfer_chunks import whole_chunks
 
 _NOTED = frozenset(
     (
@@ -17,7 +20,8 @@ _NOTED = frozenset(
     )
 )
 _NOTED_LENGTHS = frozenset(map(len, _NOTED))
-
+_REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+"""RFC 9112 section 4; the parser lets NUL and other control characters through."""
 
 _HEAD_LIMIT_BYTES = 256 * 1024
 """Of an answer's head with all interim answers before it; real ones have a few kilobytes."""
@@ -36,9 +40,14 @@ class AnswerSink:
 
     __slots__ = ()
 
-    def answer(self, head: "AnswerHead | None", pieces: list[bytes], *, is_end: bool) -> None:
+    def answer(
+        self, head: "AnswerHead | None", pieces: list[bytes], *, is_end: bool, framed: bytes = b""
+    ) -> None:
         """Take what one read brought: the head (once, first), body pieces (transfer coding
-        removed), and whether the answer is complete."""
+        removed), and whether the answer is complete.
+
+        `framed`: the pieces as they came, where the read was whole transfer chunks; else nothing.
+        """
 
     def answer_lost(self, *, garbled: bool) -> None:
         """Know that the connection ended before the answer did; `garbled`: it was not HTTP."""
@@ -72,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_close_after",
         "_has_junk",
         "_head",
+        "_is_between_chunks",
         "_is_complete",
         "_is_head_request",
         "_new_head",
@@ -104,6 +114,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._new_head: AnswerHead | None = None
         self._is_complete = False
         self._has_junk = False
+        self._is_between_chunks = False
+        """The parser waits for a chunk's size line and has nothing of it: chunks may pass it by."""
         self.head_bytes = 0
         """Read of the answer before its head was whole."""
         self._is_head_request = False
@@ -202,15 +214,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self.sink is None:
             self.cancel()  # bytes without a request: not a peer to be reused
             return
-        garbled = False
-        try:
-            self._parser.feed_data(data)
-            if not self.answer_began:
-                self._count_head(len(data))
-        except NotHttp:
-            garbled = True
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # an upgrade unasked
-            garbled = not self._is_complete
+        if self._is_between_chunks and (chunks := whole_chunks(data)):
+            self.sink.answer(None, chunks, is_end=False, framed=data)
+            return
+        garbled = self._parse(data)
         sink, head, pieces = self.sink, self._new_head, self._pieces
         self._new_head = None
         if pieces:
@@ -223,6 +230,20 @@ class UpstreamConnection(asyncio.Protocol):
         if garbled and self.sink is sink:
             self.cancel()
             sink.answer_lost(garbled=True)
+
+    def _parse(self, data: bytes) -> bool:
+        """Feed the parser; tells whether what it was given is garbled."""
+        try:
+            self._parser.feed_data(data)
+            if not self.answer_began:
+                self._count_head(len(data))
+        except NotHttp:
+            return True
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # an upgrade unasked
+            return not self._is_complete
+        if self._is_between_chunks and not data.endswith(b"\r\n"):
+            self._is_between_chunks = False  # the parser has part of a size line
+        return False
 
     def _count_head(self, read_bytes: int) -> None:
         self.head_bytes += read_bytes
@@ -263,7 +284,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         head = self._head
         head.status = self._parser.get_status_code()
-        if head.status < 100:
+        if head.status < 100 or (head.reason != b"OK" and not _REASON.fullmatch(head.reason)):
             raise NotHttp
         if head.status < 200:  # interim: consumed here (RFC 9110 section 15.2)
             return
@@ -289,8 +310,17 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._is_complete:
             self._pieces.append(piece)
 
+    def on_chunk_header(self) -> None:
+        """Know that a chunk has begun, or the trailer behind the last one."""
+        self._is_between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        """Know that a chunk is whole."""
+        self._is_between_chunks = True
+
     def on_message_complete(self) -> None:
         """Note the end; it is told after the read's pieces."""
+        self._is_between_chunks = False
         if self._head.status >= 200:
             self._is_complete = True
 

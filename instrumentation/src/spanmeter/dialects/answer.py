@@ -6,7 +6,7 @@ stream may be answered with plain JSON, and an error may be labelled `text/event
 
 import re
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,7 +15,7 @@ from spanmeter.dialects.dialect import OpenTally, ResponseFacts, Tally
 from spanmeter.dialects.json_values import decode
 from spanmeter.dialects.provider_error import code_in_body
 
-BULK_BYTES = 8192
+BULK_BYTES: Final = 8192
 """How much of a stream waits for a scan: bounds the memory of an open stream, and makes the fixed
 cost of a scan small beside the bytes scanned."""
 

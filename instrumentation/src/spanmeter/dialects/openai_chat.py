@@ -54,12 +54,13 @@ PARAMETERS = ParameterTable(
 _DECODER = msgspec.json.Decoder(Answer)
 _MODEL = re.compile(rb'"model"\s*:\s*"[^"]')  # Azure's prelude says `"model":""`
 _MARKS = (
-    re.compile(rb'"finish_reason"\s*[:d]\s*[^n\s]'),
-    re.compile(rb'"usage"\s*[:d]\s*[^n\s]'),
+    re.compile(rb'finish_reason"\s*[:d]\s*[^n\s]'),
+    re.compile(rb'usage"\s*[:d]\s*[^n\s]'),
     re.compile(rb'"error"\s*(?:[,}]|[:d]\s*[^n\s])'),
 )
 """A member that is not null (`d`: its value is on a `data` line of its own), or the value "error".
-No text of a model matches: within a string, quotes are escaped."""
+No text of a model is taken for a member: within a string, quotes are escaped. The first two begin
+without their quote because a search for a rarer character is faster."""
 
 
 class OpenAIReading(Found):
