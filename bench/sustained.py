@@ -1,10 +1,8 @@
 """The whole gateway under a steady load for a long time: what grows, what lags, what is lost."""
 
 import argparse
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -13,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.gateway import Gateway, gateway
+from bench.looking import looking
 from bench.rig import Door, Figures, Invalid, Mock, Rig
 from bench.stage import tell
 
@@ -105,7 +104,6 @@ class Watch:
 
     running: Gateway
     samples: list[Sample] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
 
     def look(self) -> Sample:
         """Take down what is shown now."""
@@ -121,22 +119,6 @@ class Watch:
         self.samples.append(sample)
         return sample
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Look at steady intervals while the block runs."""
-
-        def watch() -> None:
-            while not self.ended.wait(SCRAPE_S):
-                self.look()
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
-            yield
-        finally:
-            self.ended.set()
-            thread.join()
-
 
 def sustained(rig: Rig, *, minutes: float, load: float, workers: int) -> Result:
     """Load the gateway at a share of its own maximum for so many minutes."""
@@ -148,7 +130,7 @@ def sustained(rig: Rig, *, minutes: float, load: float, workers: int) -> Result:
         making = Load(rig, running, direct, rate, sent=made)
         watch = Watch(running)
         began_s, seconds = time.monotonic(), minutes * 60
-        with watch.watching():
+        with looking(watch.look, every_s=SCRAPE_S):
             while (left_s := began_s + seconds - time.monotonic()) > 1:
                 piece_s = PROGRESS_S if left_s > 1.5 * PROGRESS_S else left_s
                 tell(_progress(making.make(piece_s), watch.look(), making))

@@ -1,15 +1,14 @@
 """Relay and books together under a steady load: calls kept, latency, how soon a call is seen."""
 
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
 from bench.books import running_books
 from bench.candidates import Candidate, free_ports
+from bench.looking import looking
 from bench.measures import OPEN_LOOP_CONNECTIONS
 from bench.processes import CANDIDATE_CPU, RIG_CPU, Failed, cpu_seconds
 from bench.relay import configuration, relay
@@ -50,7 +49,6 @@ class Sight:
 
     port: int
     seen: list[tuple[float, int]] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
 
     def count(self) -> int:
         """Read the page once."""
@@ -61,22 +59,6 @@ class Sight:
     def look(self) -> None:
         """Take down what is shown now."""
         self.seen.append((time.time(), self.count()))
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Look at steady intervals while the block runs."""
-
-        def watch() -> None:
-            while not self.ended.wait(LOOK_S):
-                self.look()
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
-            yield
-        finally:
-            self.ended.set()
-            thread.join()
 
     def await_count(self, calls: int) -> None:
         """Look until so many calls are shown."""
@@ -207,7 +189,7 @@ def _steady(stage: Stage, rate: float, *, share: float, place: str, cpus: str) -
             sight = Sight(books_port)
             before = _warm_up(contest.rig, candidate, sight)
             spent_s = cpu_seconds(books.pids)
-            with sight.watching():
+            with looking(sight.look, every_s=LOOK_S):
                 figures = contest.rig.calls(candidate.calls, candidate.pids, **flags)
             sight.await_count(before + figures.sent)
             spent_s = cpu_seconds(books.pids) - spent_s

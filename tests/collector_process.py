@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,22 @@ def shipped() -> dict[str, Any]:
 class CollectorProcess(Program):
     """`with CollectorProcess(traces_to=sink) as collector:`; stops it at the end.
 
-    `sample_percent` is the share of traces kept that no other policy keeps. Its queue on disk
-    survives `stop` and `kill` until the end.
+    `sample_percent` is the share of traces kept that no other policy keeps, `settings` are keys
+    that override the shipped ones. Its queue on disk survives `stop` and `kill` until the end.
     """
 
-    def __init__(self, *, traces_to: str = "http://127.0.0.1:9", sample_percent: int = 100) -> None:
+    def __init__(
+        self,
+        *,
+        traces_to: str = "http://127.0.0.1:9",
+        sample_percent: int = 100,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self._program = require("otelcol-spanmeter")
         super().__init__("collector")
         self.ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.log_file = self.folder / "log.jsonl"
+        self._settings = settings or {}
         self._environ = {
             "PATH": os.environ["PATH"],
             "OTELCOL_QUEUE_DIR": str(self.folder / "queue"),
@@ -83,9 +91,11 @@ class CollectorProcess(Program):
         """Start it and wait until it is ready."""
         overlay = self.folder / "overlay.yaml"
         overlay.write_text(yaml.safe_dump(self._overlay()))
+        settings = self.folder / "settings.yaml"
+        settings.write_text(yaml.safe_dump(dict(self._settings)))
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._program), f"--config={CONFIG}", f"--config={overlay}"],
+                [str(self._program), *(f"--config={each}" for each in (CONFIG, overlay, settings))],
                 cwd=self.folder,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,

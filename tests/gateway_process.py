@@ -7,19 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from tests.programs import free_ports
+from tests.programs import Program, free_ports
 
 START_S = 30.0
 STOP_S = 30.0
@@ -59,7 +56,7 @@ class Metrics:
         return sums
 
 
-class GatewayProcess:
+class GatewayProcess(Program):
     """`with GatewayProcess(upstreams={...}) as gateway:`; stops it and looks for tracebacks.
 
     `settings` are further keys of the configuration file, `environ` further variables.
@@ -73,8 +70,7 @@ class GatewayProcess:
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="spanmeter-test-")
-        self.folder = Path(self._folder.name)
+        super().__init__("test")
         self.data_dir = self.folder / "data"
         self.errors_file = self.folder / "stderr.txt"
         relay_port, books_port = free_ports(2)
@@ -89,26 +85,6 @@ class GatewayProcess:
             **(settings or {}),
         }
         self._environ = {**_clean_environ(), **(environ or {})}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._folder.cleanup()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self.stop()
-        finally:
-            self._folder.cleanup()
 
     @property
     def pid(self) -> int:

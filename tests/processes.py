@@ -13,6 +13,8 @@ from tests.gateway_process import GatewayProcess
 RELAY = "spanmeter_gateway.relay.process"
 BOOKS = "spanmeter_gateway.books.main"
 WAIT_S = 30.0
+STILL_S, STILL_TICKS = 0.5, 3
+"""CPU of a relay at rest in so long: it sweeps on, and writes a line for each open call once."""
 PAUSE_S = 0.01
 _ESTABLISHED = "01"
 
@@ -85,6 +87,11 @@ def memory_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def wait_still(pid: int) -> None:
+    """Wait until a process has had next to nothing to do for a while."""
+    wait_until(lambda: _ticks_spent(pid, STILL_S) <= STILL_TICKS)
+
+
 def blocked_signals(pid: int) -> set[int]:
     """List the signals that a process' main thread does not take: proc(5), `SigBlk`."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -100,6 +107,17 @@ def _command(pid: int) -> str:
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/cmdline").read_text()
     return ""
+
+
+def _ticks_spent(pid: int, seconds: float) -> int:
+    before = _cpu_ticks(pid)
+    time.sleep(seconds)
+    return _cpu_ticks(pid) - before
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _state(pid: int) -> str:

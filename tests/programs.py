@@ -1,4 +1,4 @@
-"""Another program on loopback ports while a test runs: what Collector and Prometheus share."""
+"""A program on loopback ports while a test runs: what gateway, Collector and Prometheus share."""
 
 import socket
 import subprocess

@@ -58,26 +58,30 @@ class ForbiddenDisk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def pids(self, gateway: GatewayProcess) -> tuple[int, ...]:
+        """Name the processes that may not write."""
+        return gateway.child_pids
+
     def fill(self, gateway: GatewayProcess) -> None:
         """Take all room away."""
-        for pid in gateway.child_pids:
+        for pid in self.pids(gateway):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def make_room(self, gateway: GatewayProcess) -> None:
         """Give it back."""
-        for pid in gateway.child_pids:
+        for pid in self.pids(gateway):
             resource.prlimit(
                 pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
             )
 
 
 @contextmanager
-def small_disk(folder: Path, size_bytes: int) -> Iterator[Disk]:
+def small_disk(folder: Path, size_bytes: int, otherwise: Disk | None = None) -> Iterator[Disk]:
     """Give a disk of this size at a folder, or else one that can be forbidden."""
     options = f"size={size_bytes}"
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
-        yield ForbiddenDisk(folder)
+        yield otherwise or ForbiddenDisk(folder)
         return
     try:
         yield MountedDisk(folder)

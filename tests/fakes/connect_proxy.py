@@ -4,9 +4,10 @@ import asyncio
 import base64
 import contextlib
 import ssl
-import threading
 from dataclasses import dataclass, field
 from typing import Self
+
+from tests.fakes.server_thread import ServerThread
 
 
 @dataclass
@@ -28,33 +29,17 @@ class ConnectProxy:
     port: int = 0
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="connect-proxy")
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        self._server = ServerThread(self._take, name="connect-proxy", tls=self.tls)
+        self.port = self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._server.stop()
 
     @property
     def url(self) -> str:
         """Its address, without a login."""
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
-
-    async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0, ssl=self.tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _stop(self) -> None:
-        self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -6,7 +6,6 @@ answer, so that whose answer came back can be told.
 
 import json
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -16,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.fakes.exchange import unacknowledged_bytes
-from tests.fakes.raw_provider import RawProvider
+from tests.fakes.raw_provider import RawProvider, Tls
 
 EVENTS = b"content-type: text/event-stream\r\n"
 JSON = b"content-type: application/json\r\n"
@@ -76,7 +75,7 @@ Fault = Callable[[Peer], None]
 class FaultyProvider(RawProvider):
     """A `RawProvider` that knows faults by name."""
 
-    def __init__(self, faults: Mapping[str, Fault], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, faults: Mapping[str, Fault], *, tls: Tls | None = None) -> None:
         super().__init__(self._converse_well, tls=tls)
         self.asked: Counter[str] = Counter()
         """How often each nonce came."""

@@ -1,19 +1,25 @@
 """A provider that is a function of each connection: for what no HTTP server would do."""
 
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
+from typing import Any, Protocol, Self
 
 Talk = Callable[[socket.socket], None]
+
+
+class Tls(Protocol):
+    """Secures connections: an `ssl.SSLContext`, or what stands in its place."""
+
+    def wrap_socket(self, connection: socket.socket, *, server_side: bool) -> Any:
+        """Take the caller's handshake."""
 
 
 class RawProvider:
     """Calls `talk(connection)` for each connection, in a thread of its own, and then closes it."""
 
-    def __init__(self, talk: Talk, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, talk: Talk, *, tls: Tls | None = None) -> None:
         self.connections = 0
         self._talk = talk
         self._tls = tls

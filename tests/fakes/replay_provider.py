@@ -39,6 +39,7 @@ from tests.fakes.exchange import (
 )
 from tests.fakes.recordings import Recording, recording
 from tests.fakes.scripts import JSON, SCRIPTS, USAGE, Script, event
+from tests.fakes.server_thread import ServerThread
 
 CONTROL = "/-/received"
 
@@ -64,10 +65,7 @@ class ReplayProvider:
         self._folder = tempfile.TemporaryDirectory(prefix="replay-provider-")
         self.ca_file = Path(self._folder.name) / "ca.pem"
         self._tls = _server_tls(self.ca_file) if tls else None
-        self._faults: list[dict[str, Any]] = []
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(lambda _, fault: self._faults.append(fault))
-        self._thread = threading.Thread(target=self._loop.run_forever, name="replay-provider")
+        self._server = ServerThread(self._converse, name="replay-provider", tls=self._tls)
 
     @property
     def base_url(self) -> str:
@@ -75,17 +73,14 @@ class ReplayProvider:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        self.port = self._server.start(port=self.port, limit_bytes=HEAD_LIMIT_BYTES)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-        self._folder.cleanup()
-        assert not self._faults, f"the fake itself failed: {self._faults}"
+        try:
+            self._server.stop()
+        finally:
+            self._folder.cleanup()
 
     def take(self, key: str, *, timeout_s: float = 10) -> Received:
         """Wait for the request with this `x-replay-key` and forget it; raises `TimeoutError`."""
@@ -102,19 +97,6 @@ class ReplayProvider:
             if self.received[position].header("x-replay-key") == key:
                 return position
         return None
-
-    async def _start(self) -> None:
-        self._server = await asyncio.start_server(
-            self._converse, "127.0.0.1", self.port, ssl=self._tls, limit=HEAD_LIMIT_BYTES
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _stop(self) -> None:
-        self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = next(self._connection_numbers)

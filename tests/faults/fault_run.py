@@ -22,6 +22,7 @@ from tests.conformance.evidence import called, read_lines
 from tests.fakes.faulty_provider import Fault, FaultyProvider, reset
 from tests.fakes.raw_client import RawAnswer, RawClient
 from tests.fakes.raw_provider import RawProvider
+from tests.fakes.recorded_tls import RecordedTls
 from tests.faults.provider_faults import CONNECTING, End, Row
 from tests.gateway_process import GatewayProcess
 
@@ -158,6 +159,7 @@ def _upstreams(
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     certificates = {
         "tls": authority.issue_cert("127.0.0.1"),
+        "tls-records": authority.issue_cert("127.0.0.1"),
         "expired": authority.issue_cert("127.0.0.1", not_before=past, not_after=past),
         "wrong-host": authority.issue_cert("elsewhere.example"),
         "stranger": stranger.issue_cert("127.0.0.1"),
@@ -167,7 +169,8 @@ def _upstreams(
     for name, certificate in certificates.items():
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         certificate.configure_cert(context)
-        bases[name] = opened.enter_context(FaultyProvider(faults, tls=context)).base_url
+        secured = RecordedTls(context) if name == "tls-records" else context
+        bases[name] = opened.enter_context(FaultyProvider(faults, tls=secured)).base_url
     bases |= {row.name: bases[row.upstream or "openai"] for row in rows if row.ask in _OWN_POOL}
     bases["refused"] = "http://127.0.0.1:1"
     bases["no-address"] = "http://127.0.0.1.invalid"

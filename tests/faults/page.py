@@ -25,7 +25,8 @@ same upstream and must get its own answer, and every call must leave exactly one
 "cut": the status has gone out, so the caller's connection ends before the body is complete, which every HTTP client reports as
 an error. What the codes mean, and what to do, is in [errors.md](errors.md).
 
-Beside this table answers framed by length, by chunks and by the close are cut at each of their bytes, by a close and by a reset.
+Beside this table answers framed by length, by chunks and by the close are cut at each of their bytes, by a close and by a reset;
+over TLS within and between the records.
 
 A body that the connection's close alone ends does not say that it is complete. Such a stream is `stream_interrupted` without its
 dialect's end: a finish reason or `[DONE]` (OpenAI), a stop reason (Anthropic), a final status (Responses), a finish or block reason

@@ -330,6 +330,8 @@ HEADS = (
         b"HTTP/1.1 200 OK\ncontent-length: 2\n\n{}")),
     Row("space-in-name", "a blank in a header's name", BROKEN, head(
         b"x y: 1", b"content-length: 2")),
+    Row("nul-in-reason", "NUL in the reason phrase", BROKEN, says(
+        b"HTTP/1.1 200 O\0K\r\ncontent-length: 2\r\n\r\n{}")),
     Row("nul-in-value", "NUL in a header's value", BROKEN, head(b"x: a\0b", b"content-length: 2")),
     Row("head-100k", "a head of 100 KB", End(200, unmetered="not_reported"), lambda peer: peer.say(
         long_head(100_000) + b"content-length: 2\r\n\r\n{}")),

@@ -278,6 +278,58 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.write(int(sys.argv[1]), b"x")
 signal.pause()
 """
+QUICK = """
+import os, signal, sys
+os.write(int(sys.argv[1]), b"x")
+signal.pause()
+"""
+
+
+def test_a_renewed_child_that_does_not_end_in_time_is_killed_and_the_next_one_starts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        child = Child("deaf", (sys.executable, "-c", DEAF, str(write_end)), b"", fds=(write_end,))
+        async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as group:
+            group.create_task(child.keep_alive())
+            await asyncio.to_thread(os.read, read_end, 1)
+            child.renew(patience_s=0.1)
+            await asyncio.to_thread(os.read, read_end, 1)
+            await stop([child], asyncio.Event(), patience_s=0)
+
+    read_end, write_end = os.pipe()
+
+    asyncio.run(scenario())
+
+    os.close(read_end)
+    os.close(write_end)
+    assert caplog.messages == ["deaf did not end in time and was killed"] * 2
+
+
+def test_a_renewed_child_that_ends_by_itself_is_not_followed_by_a_kill(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> bool:
+        child = Child("quick", (sys.executable, "-c", QUICK, str(write_end)), b"", fds=(write_end,))
+        async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as group:
+            group.create_task(child.keep_alive())
+            await asyncio.to_thread(os.read, read_end, 1)
+            late = asyncio.Event()
+            child.renew(patience_s=0.1)
+            asyncio.get_running_loop().call_later(0.2, late.set)
+            await asyncio.to_thread(os.read, read_end, 1)
+            await late.wait()
+            is_running = child.pid is not None
+            await stop([child], asyncio.Event(), patience_s=TIMEOUT_S)
+        return is_running
+
+    read_end, write_end = os.pipe()
+
+    is_running = asyncio.run(scenario())
+
+    os.close(read_end)
+    os.close(write_end)
+    assert (is_running, caplog.messages) == (True, [])
 
 
 def test_a_child_that_does_not_end_in_time_is_killed(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,13 +2,13 @@
 
 import http.client
 import socket
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from tests import processes
 from tests.fakes.raw_client import RawClient
 from tests.fakes.replay_provider import ReplayProvider
 from tests.gateway_process import GatewayProcess, Metrics
@@ -177,7 +177,8 @@ def test_a_slow_reader_slows_the_provider_and_not_the_gateways_memory(
     gateway: GatewayProcess, provider: ReplayProvider, feature: str
 ) -> None:
     size = 200_000_000
-    before = sum(resident_bytes(pid) for pid in gateway.child_pids)
+    (relay,) = processes.relays(gateway)
+    before = sum(processes.memory_bytes(pid) for pid in gateway.child_pids)
 
     with raw(gateway) as connected:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -185,8 +186,8 @@ def test_a_slow_reader_slows_the_provider_and_not_the_gateways_memory(
         connected.sendall(request(b"", *lines, target="/openai/v1/files"))
         provider.take(feature)
         read_until(connected, b"\r\n\r\n")
-        settle()
-        grown = sum(resident_bytes(pid) for pid in gateway.child_pids) - before
+        processes.wait_still(relay)
+        grown = sum(processes.memory_bytes(pid) for pid in gateway.child_pids) - before
 
     assert grown < 40_000_000
 
@@ -260,13 +261,3 @@ def test_an_upgrade_is_declined_and_the_call_goes_on(gateway: GatewayProcess) ->
         assert read_until(connected, b"pong").startswith(b"HTTP/1.1 200 ")
         connected.sendall(request(PLAIN, "x-script: chat"))
         assert read_until(connected, b"pong").startswith(b"HTTP/1.1 200 ")
-
-
-def resident_bytes(pid: int) -> int:
-    with open(f"/proc/{pid}/statm") as file:
-        return int(file.read().split()[1]) * 4096
-
-
-def settle() -> None:
-    """Give the pretend provider time to push as much as anybody takes."""
-    time.sleep(1.5)

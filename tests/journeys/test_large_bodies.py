@@ -4,7 +4,6 @@ import re
 import resource
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,8 +34,6 @@ READERS = 200
 ANSWER_BYTES = 50_000_000
 BUFFERS_BYTES = 600_000
 """Of one call: a read of 256 KiB that waits, and the connection's own 64 KiB, with some air."""
-SWEEP_TICKS = 3
-"""Of CPU in half a second: the sweep goes on, and writes a line for each open call once."""
 
 
 class Patient:
@@ -138,22 +135,6 @@ def test_answers_that_nobody_reads_stay_with_their_providers(provider: ReplayPro
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.connect((address.hostname, address.port))
             caller.sendall(f"{head}content-length: 0\r\n\r\n".encode())
-        wait_still(relay)
+        processes.wait_still(relay)
 
         assert most_memory_bytes(relay) - at_rest < READERS * BUFFERS_BYTES
-
-
-def wait_still(pid: int) -> None:
-    """Wait until a process has had next to nothing to do for a while."""
-    processes.wait_until(lambda: ticks_spent(pid, 0.5) <= SWEEP_TICKS)
-
-
-def ticks_spent(pid: int, seconds: float) -> int:
-    before = cpu_ticks(pid)
-    time.sleep(seconds)
-    return cpu_ticks(pid) - before
-
-
-def cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])

@@ -5,6 +5,7 @@ Knows processes and pipes; knows nothing of what the children do.
 
 import asyncio
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ HURRY_S = 3.0
 """What a child gets after it was told a second time."""
 STEADY_S = 10.0
 """A child that lived this long had started well: the next delay is the first one again."""
+NOT_IN_TIME = "%s did not end in time and was killed"
 
 log = logging.getLogger("spanmeter")
 
@@ -103,19 +105,35 @@ class Child:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(line)
 
-    def renew(self) -> None:
-        """Let the child that runs end, and start the next with the first line as it is then."""
-        if self._process is not None:
+    def renew(self, patience_s: float) -> None:
+        """Let the child that runs end, and start the next with the first line as it is then.
+
+        One that has not ended after `patience_s` is made to.
+        """
+        process = self._process
+        if process is not None:
             self._is_renewed = True
-            with suppress(ProcessLookupError):
-                self._process.terminate()
+            _send(process, signal.SIGTERM)
+            asyncio.get_running_loop().call_later(patience_s, self._kill, process)
+
+    def _kill(self, process: asyncio.subprocess.Process) -> None:
+        if self._process is process:
+            log.warning(NOT_IN_TIME, self.name)
+            _send(process, signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the child that runs, or to the one that is being started."""
         self._told = number
         if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(number)
+            _send(self._process, number)
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    # Not by its own method, which first waits for an end without a pause: it would take the exit
+    # status of a child that ends just now, and asyncio would never learn it.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 async def _either(event: asyncio.Event, timeout_s: float) -> None:
@@ -153,6 +171,6 @@ async def stop(children: Sequence[Child], hurry: asyncio.Event, patience_s: floa
         await asyncio.wait({all_ended}, timeout=HURRY_S)
     for child in children:
         if not child.ended.is_set():
-            log.warning("%s did not end in time and was killed", child.name)
+            log.warning(NOT_IN_TIME, child.name)
             child.send(signal.SIGKILL)
     await all_ended

@@ -4,6 +4,7 @@ Knows YAML and pydantic; knows nothing of upstreams, files or the environment.
 """
 
 import difflib
+import re
 from collections.abc import Hashable, Iterable
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -26,6 +27,18 @@ _TEXT_BY_TYPE = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
 }
+_BOUND_BY_TYPE = {
+    "greater_than": ("gt", "over"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "under"),
+    "less_than_equal": ("le", "at most"),
+}
+
+_NAMED = re.compile(r"(alias|anchor|tag|handle) ['\"].*")
+"""What YAML says of a name that it does not know, which may be a secret put there."""
+_UNFIT = re.compile(r"[\0\ud800-\udfff]")
+"""YAML can escape what no path, variable or header can hold: NUL, and half of a surrogate pair."""
+_UNFIT_IS = "a character that no text may hold"
 
 
 class UnreadableYaml(ValueError):
@@ -49,6 +62,12 @@ class _Loader(yaml.SafeLoader):
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if isinstance(node, yaml.ScalarNode) and _UNFIT.search(node.value):
+            line = node.start_mark.line + 1
+            raise UnreadableYaml(f"line {line}: a text holds {_UNFIT_IS}")
+        return super().construct_scalar(node)
+
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
@@ -63,9 +82,10 @@ def parse(text: str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise UnreadableYaml(f"{where}not YAML: {error.problem}") from error
+        problem = _NAMED.sub(r"\1", error.problem or "")
+        raise UnreadableYaml(f"{where}not YAML: {problem}") from error
     except yaml.YAMLError as error:
-        raise UnreadableYaml("not YAML: it holds a character that no text may hold") from error
+        raise UnreadableYaml(f"not YAML: it holds {_UNFIT_IS}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -79,13 +99,26 @@ def shape(document: dict[str, Any]) -> tuple[FileShape, list[tuple[str, str]]]:
     What is wrong in one place does not hide what is wrong in another: the sound part goes on to
     the checks that need more than the shape.
     """
-    try:
-        return FileShape.model_validate(document), []
-    except ValidationError as error:
-        errors = error.errors()
-    problems = dict(_problem(details) for details in errors)
+    errors = _errors(document, FileShape)
     sound = _without(document, [details["loc"] for details in errors])
-    return FileShape.model_validate(sound), list(problems.items())
+    return FileShape.model_validate(sound), _problems(errors, FileShape)
+
+
+def problems(document: dict[str, Any], kind: type[BaseModel]) -> list[tuple[str, str]]:
+    """Check a document of another shape; give (dotted key, problem) in file order."""
+    return _problems(_errors(document, kind), kind)
+
+
+def _errors(document: dict[str, Any], kind: type[BaseModel]) -> list[ErrorDetails]:
+    try:
+        kind.model_validate(document)
+    except ValidationError as error:
+        return error.errors()
+    return []
+
+
+def _problems(errors: Iterable[ErrorDetails], kind: type[BaseModel]) -> list[tuple[str, str]]:
+    return list(dict(_problem(details, kind) for details in errors).items())
 
 
 def _without(document: dict[str, Any], places: Iterable[tuple[int | str, ...]]) -> dict[str, Any]:
@@ -108,25 +141,24 @@ def _without(document: dict[str, Any], places: Iterable[tuple[int | str, ...]]) 
     return sound
 
 
-def _problem(details: ErrorDetails) -> tuple[str, str]:
+def _problem(details: ErrorDetails, shape: type[BaseModel]) -> tuple[str, str]:
     path = _real_path(details["loc"])
+    if details["type"] == "extra_forbidden":
+        return dotted(path), unknown("key", str(path[-1]), _keys_at(path[:-1], shape))
     return dotted(path), _text(details, path)
 
 
 def _text(details: ErrorDetails, path: tuple[int | str, ...]) -> str:
     kind = details["type"]
-    if kind == "extra_forbidden":
-        return unknown("key", str(path[-1]), _keys_at(path[:-1]))
     if path == ("workers",):
         return "must be auto or a whole number from 1 to 256"
     if dotted(path) in LISTEN_RULES:
         return LISTEN_RULES[dotted(path)]
     if kind in {"float_type", "finite_number"} and str(path[-1]).endswith("_s"):
         return "must be a number of seconds"
-    if kind == "greater_than":
-        return f"must be over {details['ctx']['gt']:g}"
-    if kind == "greater_than_equal":
-        return f"must be at least {details['ctx']['ge']:g}"
+    if kind in _BOUND_BY_TYPE:
+        key, words = _BOUND_BY_TYPE[kind]
+        return f"must be {words} {details['ctx'][key]:g}"
     if kind == "value_error":
         return str(details["ctx"]["error"])
     if kind == "literal_error":
@@ -153,8 +185,8 @@ def _real_path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return location[:-1] if location[-1] == "[key]" else location
 
 
-def _keys_at(path: tuple[int | str, ...]) -> tuple[str, ...]:
-    kind: Any = FileShape
+def _keys_at(path: tuple[int | str, ...], shape: type[BaseModel]) -> tuple[str, ...]:
+    kind: Any = shape
     for part in path:
         is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
         kind = kind.model_fields[str(part)].annotation if is_model else get_args(kind)[-1]

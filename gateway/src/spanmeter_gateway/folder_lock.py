@@ -1,8 +1,12 @@
-"""The lock on the data folder: one gateway enters its receipts at a time."""
+"""The data folder as a gateway finds it: that it can be written, and the lock on it.
+
+One gateway enters its receipts at a time.
+"""
 
 import fcntl
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
@@ -55,6 +59,20 @@ class FolderLock:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def check_spool(folder: Path) -> None:
+    """Make the spool in the data folder, and try to write there; raises `StartError`.
+
+    It may be a mount of its own, and a relay that cannot write there would only begin again.
+    """
+    spool = folder / "spool"
+    try:
+        spool.mkdir(exist_ok=True)
+        with TemporaryFile(dir=spool):
+            pass
+    except OSError as error:
+        raise cannot_write(spool, error) from error
 
 
 def cannot_write(folder: Path, error: OSError) -> StartError:

@@ -169,6 +169,8 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     """Of the configuration in force."""
     written: Count | None = None
     """Receipts that this writer has written in all, with those of this segment."""
+    crc32: str | None = None
+    """Of all that follows this line: 8 hex digits."""
 
 
 Line = SegmentHeader | Receipt | OpenCall

@@ -22,7 +22,7 @@ from spanmeter_gateway.board import Board, Field
 from spanmeter_gateway.children import Child, stop
 from spanmeter_gateway.config import Config
 from spanmeter_gateway.crew import Crew, Outfit
-from spanmeter_gateway.folder_lock import FolderLock, cannot_write
+from spanmeter_gateway.folder_lock import FolderLock, cannot_write, check_spool
 from spanmeter_gateway.reload import POLL_S, Reload, Source
 from spanmeter_gateway.start import Start
 from spanmeter_gateway.upstreams.secret import environ_without
@@ -64,6 +64,7 @@ def serve(
     """
     with ExitStack() as held:
         lock = held.enter_context(FolderLock(config.data_dir))
+        check_spool(config.data_dir)
         predecessor = takeover.ask(config.data_dir) if take_over else None
         if predecessor is None:
             lock.take()
@@ -82,9 +83,7 @@ def serve(
         held.callback(os.close, board_fd)
         outfit = Outfit(
             command=(commands or Commands()).relay,
-            environ=compiled.environ(
-                environ_without(os.environ, config.books_secrets, own=config.relay_secrets)
-            ),
+            environ=_relay_environ(config),
             listener_fd=listener.fileno(),
             board=board,
             board_fd=board_fd,
@@ -97,6 +96,12 @@ def serve(
             lock=lock,
         )
         return asyncio.run(supervisor.run(on_ready, source=source, predecessor=predecessor))
+
+
+def _relay_environ(config: Config) -> dict[str, str]:
+    return compiled.environ(
+        environ_without(os.environ, config.books_secrets, own=config.relay_secrets)
+    )
 
 
 def _books(config: Config, command: Sequence[str], *, fds: Sequence[int]) -> Child:
@@ -256,7 +261,7 @@ class _Supervisor:
             self._config = attempt.config
             self._books.first_line = self._books_line()
             if attempt.renews_books:
-                self._books.renew()
+                self._books.renew(BOOKS_PATIENCE_S)
 
     # the end
 

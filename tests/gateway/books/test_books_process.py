@@ -30,10 +30,10 @@ ROOT = Path(__file__).parents[3]
 class Running:
     """Books that run in a thread, with the real registry."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stop: threading.Event | None = None) -> None:
         self.folder = folder
         self.spool = folder / "spool"
-        self.stop = threading.Event()
+        self.stop = stop or threading.Event()
         self.spans = PlainSpans()
         self._port: Future[int] = Future()
         self._thread = threading.Thread(target=self._run)
@@ -140,11 +140,14 @@ def test_an_unknown_path_is_answered_in_json(running: Running, path: str) -> Non
 
 
 def test_stopping_enters_what_is_left_and_closes_the_spans(tmp_path: Path) -> None:
-    running = Running(tmp_path)
-    running.stop.set()
-    lay(running.spool, [receipt_line("a1"), open_line("b2")])
-    (running.spool / f"{INCARNATION}-000.alive").touch()
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    lay(spool, [receipt_line("a1"), open_line("b2")])
+    (spool / f"{INCARNATION}-000.alive").touch()
+    stop = threading.Event()
+    stop.set()
 
+    running = Running(tmp_path, stop)
     running.end()
 
     counters = Counters(tmp_path / "books.sqlite")
@@ -154,7 +157,7 @@ def test_stopping_enters_what_is_left_and_closes_the_spans(tmp_path: Path) -> No
     assert saved["spanmeter_relay_lost_calls_total"] == "[1]"
     assert running.spans.closed.is_set()
     assert running.spans.call_ids() == ["a1", "b2"]
-    assert list(running.spool.iterdir()) == []
+    assert list(spool.iterdir()) == []
 
 
 def test_a_taken_port_is_an_error_before_anything_is_entered(tmp_path: Path) -> None:

@@ -137,6 +137,13 @@ def test_a_second_process_on_the_same_file_does_not_start(counters: Counters, pa
     )
 
 
+def test_a_disk_that_refuses_is_not_taken_for_another_process(path: Path) -> None:
+    with unwritable_disk(), pytest.raises(StartError) as refused:
+        Counters(path)
+
+    assert refused.value.message == f"{path}: disk I/O error; it needs a disk with room"
+
+
 def test_a_file_of_a_later_version_is_refused(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 2")

@@ -19,7 +19,9 @@ def test_live_numbers_come_without_a_key_and_everything_ends_at_ctrl_c(tmp_path:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={name: text for name, text in os.environ.items() if not name.endswith("_KEY")},
+        # An empty folder is the PATH, so that nothing is started beside it.
+        env={name: text for name, text in os.environ.items() if not name.endswith("_KEY")}
+        | {"PATH": str(tmp_path)},
     ) as demo:
         assert demo.stdout is not None
         assert demo.stderr is not None

@@ -140,12 +140,12 @@ class World:
             rules=rules(),
             sampler=Sampler({}),
             spool=self.spool,
-            column=self.column,  # type: ignore[arg-type]  # a pool in all but name  # what the relay uses of it
+            column=self.column,  # type: ignore[arg-type]  # what the relay uses of it
             limits=limits or Limits(),
             listen=("127.0.0.1", 1),
         )
         self._config = uvicorn.Config(
-            self.relay,  # type: ignore[arg-type]  # a pool in all but name  # as the relay process does it
+            self.relay,  # type: ignore[arg-type]  # as the relay process does it
             interface="asgi3",
             ws="none",
             lifespan="off",

@@ -178,6 +178,31 @@ def test_of_one_address_so_many_and_again_when_one_has_left() -> None:
     assert column.totals == {Field.CONNECTIONS_REFUSED_PER_ADDRESS: 1}
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "is_let_in"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", False),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", True),
+        ("fe80::1%eth0", "fe80::2", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", False),
+        ("192.0.2.1", "192.0.2.2", True),
+        ("192.0.2.1", "192.0.2.1", False),
+        ("", "", False),
+    ],
+)
+def test_an_ipv6_network_counts_as_one_address(first: str, second: str, *, is_let_in: bool) -> None:
+    door = Admission(Column())  # type: ignore[arg-type]  # a column in all but name
+    limits = Limits(connections_per_address=1)
+    door.admit(limits, first, connections=1)
+
+    found = door.admit(limits, second, connections=1)
+    door.leave(first)
+
+    assert found is is_let_in
+    assert door.admit(limits, first, connections=1)
+
+
 def test_addresses_that_have_left_are_forgotten() -> None:
     async def check() -> None:
         world = World(limits=Limits(connections_per_address=1))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from zlib import crc32
 
 import pytest
 from tests.gateway.spool.limits import unwritable_disk
@@ -92,11 +93,11 @@ def test_a_segment_says_who_wrote_it_under_which_configuration(
     writer.close()
 
     (segment,) = ready_segments(tmp_path)
-    header = segment.path.read_bytes().splitlines()[0]
+    header, body = segment.path.read_bytes().split(b"\n", 1)
     assert segment.path.name == f"{writer.incarnation}-002-0000000001.ndjson"
     assert header.decode() == (
         f'{{"type":"segment","format":1,"worker":2,"incarnation":"{writer.incarnation}",'
-        '"sequence":1,"generation":7,"written":1}'
+        f'"sequence":1,"generation":7,"written":1,"crc32":"{crc32(body):08x}"}}'
     )
 
 

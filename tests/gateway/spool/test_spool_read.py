@@ -21,7 +21,7 @@ from spanmeter_gateway.spool.read import (
     ready_segments,
     release_parked,
 )
-from spanmeter_gateway.spool.segment import SegmentName, Writer, encode_segment
+from spanmeter_gateway.spool.segment import SegmentName, Writer, encode_segment, without_checksum
 
 ROOT = Path(__file__).parents[3]
 
@@ -83,11 +83,35 @@ def test_a_torn_segment_still_tells_what_its_writer_had_written(tmp_path: Path) 
     assert caught.value.written == 9
 
 
-def test_a_header_of_before_receipts_were_counted_is_read(tmp_path: Path) -> None:
+def test_a_header_of_before_receipts_were_counted_and_lines_summed_up_is_read(
+    tmp_path: Path,
+) -> None:
     path = lay(tmp_path, [receipt_line("a1")])
-    path.write_bytes(path.read_bytes().replace(b',"written":null', b""))
+    header, lines = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(header[: header.index(b',"written"')] + b"}\n" + lines)
 
     assert read_segment(ready_segments(tmp_path)[0]) == ([a_receipt("a1")], [], None)
+
+
+def test_lines_that_are_sound_but_not_those_that_were_written_are_corrupt(tmp_path: Path) -> None:
+    path = lay(tmp_path, [receipt_line("a1"), receipt_line("b2")], written=9)
+    path.write_bytes(path.read_bytes().replace(b'"duration_ns":1000', b'"duration_ns":3000', 1))
+
+    with pytest.raises(CorruptSegment) as caught:
+        read_segment(ready_segments(tmp_path)[0])
+
+    assert caught.value.written == 9
+
+
+def test_a_header_without_its_checksum_is_as_long_as_before_and_is_read(tmp_path: Path) -> None:
+    path = lay(tmp_path, [receipt_line("a1")])
+    content = path.read_bytes()
+
+    mended = without_checksum(content).replace(b'"duration_ns":1000', b'"duration_ns":3000')
+    path.write_bytes(mended)
+
+    assert len(mended) == len(content)
+    assert read_segment(ready_segments(tmp_path)[0]).receipts[0].duration_ns == 3000
 
 
 def test_a_corrupt_segment_is_not_quoted(tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ class Counters:
                 self._prepare(path)
                 undo.pop_all()
         except sqlite3.OperationalError as error:
-            raise StartError(f"{path}: {error}; is another spanmeter using it?") from error
+            is_taken = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            why = "is another spanmeter using it?" if is_taken else "it needs a disk with room"
+            raise StartError(f"{path}: {error}; {why}") from error
         except sqlite3.Error as error:
             raise StartError(
                 f"{path}: {error}; move it away, and the counters start from 0 again"

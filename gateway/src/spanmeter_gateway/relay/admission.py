@@ -3,6 +3,7 @@
 Asked once for a connection, never for a call.
 """
 
+import ipaddress
 import logging
 from collections import Counter
 from typing import Protocol
@@ -11,6 +12,9 @@ from spanmeter_gateway.board import REFUSED_FIELDS, Column
 
 REPORT_S = 60.0
 """The log has at most one line in this time, however many are refused."""
+_IPV6_HOST_BITS = 64
+"""One subscriber has at least so many of an IPv6 address to choose from (RFC 6177), so the network
+before them counts as one address."""
 _SPARE_DIVISOR = 10
 """Over the limit a tenth more are let in, and their calls answered 503 and counted like any; what
 comes beyond that is cut off unread, which costs next to nothing."""
@@ -43,17 +47,19 @@ class Admission:
             self.note("max_connections")
             return False
         per_address = limits.connections_per_address
-        if per_address is not None and self._open_by_address[address] >= per_address:
+        source = source_of(address)
+        if per_address is not None and self._open_by_address[source] >= per_address:
             self.note("per_address")
             return False
-        self._open_by_address[address] += 1
+        self._open_by_address[source] += 1
         return True
 
     def leave(self, address: str) -> None:
         """Forget a connection that was let in."""
-        self._open_by_address[address] -= 1
-        if not self._open_by_address[address]:
-            del self._open_by_address[address]
+        source = source_of(address)
+        self._open_by_address[source] -= 1
+        if not self._open_by_address[source]:
+            del self._open_by_address[source]
 
     def note(self, reason: str) -> None:
         """Count a connection that was refused or cut off; the reason is one of `REFUSED_FIELDS`."""
@@ -70,3 +76,13 @@ class Admission:
         log.warning("connections refused: %s (docs/operations.md)", found)
         self._unreported.clear()
         self._reported_s = now_s
+
+
+def source_of(address: str) -> str:
+    """Name whose address this is: an IPv4 address alone, of an IPv6 address the network."""
+    if ":" not in address:
+        return address
+    found = ipaddress.IPv6Address(address)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(int(found) >> _IPV6_HOST_BITS)

@@ -16,7 +16,15 @@ import msgspec
 
 from spanmeter.errors import SpanmeterError
 from spanmeter_gateway.receipt import FORMAT, Line, OpenCall, Receipt, SegmentHeader
-from spanmeter_gateway.spool.segment import ALIVE, PART, READY, SegmentName, Writer
+from spanmeter_gateway.spool.segment import (
+    ALIVE,
+    PART,
+    READY,
+    SegmentName,
+    Writer,
+    checksum,
+    without_checksum,
+)
 
 PARKED = "parked"
 QUARANTINE = "quarantine"
@@ -122,6 +130,8 @@ def read_segment(segment: Segment) -> Content:
     header = _header_of(content, segment.name)
     if not content.endswith(b"\n"):
         raise CorruptSegment("the last line is torn", header.written)
+    if header.crc32 not in (None, checksum(memoryview(content)[content.find(b"\n") + 1 :])):
+        raise CorruptSegment("the lines are not as they were written", header.written)
     try:
         _, *lines = _read_lines(content)
     except _UNREADABLE as error:
@@ -176,11 +186,15 @@ def adopt_part(folder: Path, name: SegmentName) -> None:
     Raises `OSError`. May be cut short and repeated: what is left is a part, or a whole segment.
     """
     path = folder / f"{name}{PART}"
-    whole_bytes = path.read_bytes().rfind(b"\n") + 1
+    content = path.read_bytes()
+    whole_bytes = content.rfind(b"\n") + 1
     if not whole_bytes:
         path.unlink()
         return
-    os.truncate(path, whole_bytes)
+    with path.open("r+b") as file:
+        # The sum was that of all lines. The rest is written over itself, so it is whole all along.
+        file.write(without_checksum(content)[:whole_bytes])
+        file.truncate()
     path.rename(path.with_suffix(READY))
 
 
