@@ -12,11 +12,13 @@ from spanmeter_gateway import compiled
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spanmeter"
+_FASTFORWARD = _ROOT / "tests/anomalies/fastforward"
 _RECIPES = {
-    "otelcol-spanmeter": ("otelcol", _ROOT / "deploy/collector/builder.yaml"),
-    "prometheus3": ("prometheus3", _ROOT / "tests/collector/prometheus3/go.mod"),
+    "otelcol-spanmeter": ("otelcol", [_ROOT / "deploy/collector/builder.yaml"]),
+    "prometheus3": ("prometheus3", [_ROOT / "tests/collector/prometheus3/go.mod"]),
+    "fastforward": ("fastforward", [_FASTFORWARD / "go.mod", _FASTFORWARD / "main.go"]),
 }
-"""What is built from source: its folder in the cache, and the file whose hash is the next folder.
+"""What is built from source: its folder in the cache, the files whose hash is the next folder.
 
 The script `build` beside each file builds it.
 """
@@ -48,5 +50,5 @@ def _built(name: str) -> str | None:
     if name not in _RECIPES:
         return None
     folder, recipe = _RECIPES[name]
-    key = hashlib.sha256(recipe.read_bytes()).hexdigest()
+    key = hashlib.sha256(b"".join(file.read_bytes() for file in recipe)).hexdigest()
     return shutil.which(_CACHE / folder / key / name)

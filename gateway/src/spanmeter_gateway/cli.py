@@ -1,4 +1,4 @@
-"""The `spanmeter` command: serve, check, top, demo, compile."""
+"""The `spanmeter` command: serve, check, top, demo, compile, rules build."""
 
 import logging
 import os
@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from spanmeter_gateway import compiled, next_steps, supervisor, top_table
+from spanmeter_gateway.alerting import build, slo
 from spanmeter_gateway.config_file import find_file, ignored_variables, load, load_books
 from spanmeter_gateway.demo import run
-from spanmeter_gateway.errors import ConfigError, GatewayError
+from spanmeter_gateway.errors import ConfigError, GatewayError, StaleRules
 from spanmeter_gateway.privacy import begin_process
 from spanmeter_gateway.reload import Source
 from spanmeter_gateway.upstreams.way import egress_proxy
@@ -30,6 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+rules_app = typer.Typer(help="Alert rules for Prometheus.", no_args_is_help=True)
+app.add_typer(rules_app, name="rules")
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -170,6 +173,42 @@ def demo(
 ) -> None:
     """Try it: a pretend provider, live traffic, the table."""
     run.demo(_console(), data_dir)
+
+
+@rules_app.command("build")
+def build_rules(
+    promises: Annotated[
+        Path, typer.Option("--slo", help="What is promised; rules are written beside it.")
+    ] = Path("grafana/slo.yaml"),
+    *,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail when a file is stale.")
+    ] = False,
+) -> None:
+    """Make Prometheus rules from slo.yaml: rules/*.yaml, and the operator's manifest."""
+    content_by_path = build.files(slo.load(promises))
+    folder = promises.parent
+    stale = build.stale(folder, content_by_path)
+    if check_only and stale:
+        raise StaleRules(
+            f"stale: {', '.join(str(folder / path) for path in stale)}; "
+            f"run spanmeter rules build --slo {promises}"
+        )
+    build.write(folder, content_by_path)
+    _console().print(_rule_files(folder, content_by_path, stale))
+
+
+def _rule_files(folder: Path, content_by_path: dict[str, str], stale: list[str]) -> Table:
+    table = Table("file", box=None, pad_edge=False, header_style="dim")
+    table.add_column("recorded", justify="right")
+    table.add_column("alerts", justify="right")
+    table.add_column("")
+    for path, content in content_by_path.items():
+        recorded, alerts = map(str, build.counts(content))
+        table.add_row(str(folder / path), recorded, alerts, "changed" if path in stale else "")
+    for path in [each for each in stale if each not in content_by_path]:
+        table.add_row(str(folder / path), "", "", "deleted")
+    return table
 
 
 @app.command("compile")

@@ -6,6 +6,7 @@ SpanmeterError                    (in the light package)
    |  +- ConfigError              the configuration file; all its problems at once
    +- BooksUnreachable            `spanmeter top` cannot read the metrics
    +- CannotCompile               `spanmeter compile` lacks something
+   +- StaleRules                  `spanmeter rules build --check`: slo.yaml says something else
    +- CallerError                 4xx; nothing was sent upstream, nothing is owed
    |  +- MalformedBody, MalformedRequest, InvalidProvider, AzureConfigMissing, InvalidTag 400
    |  +- InvalidGatewayKey 401
@@ -74,6 +75,12 @@ class BooksUnreachable(GatewayError):
     """No metrics could be read at the books' address."""
 
     code = "books_unreachable"
+
+
+class StaleRules(GatewayError):
+    """Rule files are not those that `slo.yaml` makes."""
+
+    code = "stale_rules"
 
 
 class CannotCompile(GatewayError):
