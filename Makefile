@@ -1,16 +1,16 @@
 # Everything a developer or an operator runs. `make run` and `make test` need Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := instrumentation/src gateway/src tests bench fuzz
+SOURCES := instrumentation/src gateway/src tests bench fuzz grafana
 HOT := tests/gateway/relay tests/gateway/upstreams tests/gateway/routing tests/instrumentation tests/fuzz
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run demo install test hot check format lint types layers duplicates bench fuzz soak constraints audit clean
+.PHONY: run demo install test hot check format lint types layers duplicates dashboards bench fuzz soak constraints audit clean
 
 run: install ## the gateway with embedded defaults
 	$(BIN)/spanmeter serve
 
-demo: install ## the gateway with a pretend provider and live traffic: no API key needed
+demo: install ## the gateway with a pretend provider and live traffic, no API key needed; with Prometheus and Grafana where installed
 	$(BIN)/spanmeter demo
 
 install: .venv/compiled ## the gateway in .venv
@@ -37,6 +37,9 @@ layers: .venv/installed-dev
 
 duplicates: .venv/installed-dev
 	$(BIN)/python tests/house/duplicates.py instrumentation/src gateway/src bench
+
+dashboards: .venv/installed-dev ## write grafana/dist
+	$(BIN)/python -m grafana.build
 
 bench: .venv/installed-dev .venv/compiled ## ratios against nginx; see bench/README.md
 	$(BIN)/python -m bench $(or $(ARGS),--peers all)

@@ -21,6 +21,7 @@ from bench import (
     cardinality,
     cold,
     crowd,
+    dashboards,
     environment,
     measures,
     profiler,
@@ -147,11 +148,19 @@ def _sustained(rig: Rig, arguments: argparse.Namespace) -> None:
     sys.exit(None if is_kept else "bench: a promise was broken")
 
 
+def _dashboards(rig: Rig, arguments: argparse.Namespace) -> None:
+    try:
+        dashboards.run(scrape_s=arguments.scrape_seconds, is_quick=arguments.quick)
+    except Failed as error:
+        sys.exit(f"bench: {error}")
+
+
 COMMANDS: dict[str, Callable[[Rig, argparse.Namespace], None]] = {
     "run": _run,
     "profile": _profile,
     "cardinality": _cardinality,
     "sustained": _sustained,
+    "dashboards": _dashboards,
 }
 
 
@@ -181,6 +190,7 @@ def _parse() -> argparse.Namespace:
         "--load", type=float, default=0.7, help="of sustained: share of its maximum"
     )
     parser.add_argument("--workers", type=int, default=1, help="of sustained: relays")
+    parser.add_argument("--scrape-seconds", type=int, default=60, help="of dashboards")
     return parser.parse_args()
 
 

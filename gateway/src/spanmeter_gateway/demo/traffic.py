@@ -9,6 +9,8 @@ import http.client
 import json
 import queue
 import random
+import signal
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +49,7 @@ SCENARIOS = (
         path="/v1/chat/completions",
         body=_chat("gpt-4.1-mini", stream=True),
         task="generation",
-        tags="env:prod,team:payments",
+        tags="env:prod,team:payments,project:shop,cost-center:1100",
         prompt_tokens=900,
         failures={"500": 0.01},
         leaves=0.03,
@@ -58,7 +60,7 @@ SCENARIOS = (
         path="/v1/messages",
         body=_chat("claude-sonnet-5", stream=True, max_tokens=1024),
         task="generation",
-        tags="env:prod,team:support",
+        tags="env:prod,team:support,project:care,cost-center:1200",
         prompt_tokens=3000,
         failures={"529": 0.04, "event": 0.02},
         leaves=0.06,
@@ -68,7 +70,7 @@ SCENARIOS = (
         weight=5,
         path="/v1/embeddings",
         body={"model": "text-embedding-3-small", "input": [_PROMPT, _PROMPT]},
-        tags="env:prod,team:search",
+        tags="env:prod,team:search,project:shop,cost-center:1300",
     ),
     Scenario(
         feature="invoice-extraction",
@@ -76,7 +78,7 @@ SCENARIOS = (
         path="/v1/responses",
         body={"model": "gpt-5-mini", "input": _PROMPT},
         task="extraction",
-        tags="env:prod,team:finance",
+        tags="env:prod,team:finance,project:ledger,cost-center:1400",
         prompt_tokens=1600,
         failures={"400": 0.03},
     ),
@@ -86,7 +88,7 @@ SCENARIOS = (
         path="/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
         body={"contents": [{"role": "user", "parts": [{"text": _PROMPT}]}]},
         task="summarisation",
-        tags="env:prod,team:catalogue",
+        tags="env:prod,team:catalogue,project:shop,cost-center:1300",
         prompt_tokens=2400,
         failures={"503": 0.02},
     ),
@@ -96,7 +98,7 @@ SCENARIOS = (
         path="/v1/chat/completions",
         body=_chat("gpt-4o-mini"),
         task="classification",
-        tags="env:staging,team:payments",
+        tags="env:staging,team:payments,project:shop,cost-center:1100",
         failures={"500": 0.12, "cut": 0.02},
     ),
     Scenario(
@@ -105,7 +107,7 @@ SCENARIOS = (
         path="/v1/chat/completions",
         body=_chat("llama-3.3-70b-versatile"),
         task="classification",
-        tags="env:prod,team:catalogue",
+        tags="env:prod,team:catalogue,project:shop,cost-center:1300",
         failures={"429": 0.15},
     ),
     Scenario(
@@ -192,3 +194,18 @@ def _padded(scenario: Scenario, chance: random.Random) -> bytes:
     # Blanks after the JSON are legal and count for the pretend provider as a longer prompt would.
     wanted_bytes = int(scenario.prompt_tokens * 4 * chance.uniform(0.4, 1.8))
     return json.dumps(scenario.body).encode().ljust(wanted_bytes)
+
+
+def main() -> None:
+    """Call the gateway at `HOST PORT` until told to end."""
+    traffic = Traffic(sys.argv[1], int(sys.argv[2]))
+    # Blocked before the threads begin, so that it is waited for here and interrupts none of them.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    traffic.start()
+    signal.sigwait(ends)
+    traffic.stop()
+
+
+if __name__ == "__main__":
+    main()

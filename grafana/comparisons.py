@@ -1,0 +1,42 @@
+"""Single numbers beside their change against the period of the same length just before."""
+
+from dataclasses import replace
+
+from grafana.panels import BAD, GOOD, Look, Panel, Query, Step, column, stat, thresholds
+from grafana.queries import change
+from grafana.tables import FLAT, NEUTRAL
+
+NOTE = "Below it: the change against the period of the same length just before."
+_LEGEND = "against before"
+
+
+def compared(
+    key: str,
+    title: str,
+    description: str,
+    *,
+    look: Look,
+    now: str,
+    before: str,
+    is_more_bad: bool = False,
+) -> Panel:
+    """Show a number and its change; `is_more_bad` colours that."""
+    more, less = (BAD, GOOD) if is_more_bad else (NEUTRAL, NEUTRAL)
+    return stat(
+        key,
+        title,
+        description=f"{description} {NOTE}",
+        look=replace(look, minimum=None),
+        queries=(
+            Query(now, title, is_instant=True),
+            Query(change(now, before), _LEGEND, is_instant=True),
+        ),
+        overrides=(
+            column(
+                _LEGEND,
+                unit="percentunit",
+                decimals=0,
+                thresholds=thresholds((Step(less), Step(NEUTRAL, -FLAT), Step(more, FLAT))),
+            ),
+        ),
+    )
