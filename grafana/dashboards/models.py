@@ -181,18 +181,18 @@ _SIDE_BY_SIDE = Row(
 
 
 def _daily(key: str, title: str, description: str, *queries: str) -> Panel:
-    # The step is the window, so that each call is in one bar.
+    # The step is the window, so that each call is in one bar; it looks ahead, so that today is one.
     selected, ranked_by = queries
     panel = lines(
         key,
         title,
         is_stacked=True,
-        description=f"{description} Each bar is the day (UTC) that ends there: today's comes "
-        "tomorrow. The ten models that lead over these days.",
-        look=Look(decimals=1, no_value="no whole day in this time range"),
+        description=f"{description} Each bar is the day (UTC) that begins there, the last one "
+        "today so far. The ten models that lead over these days.",
+        look=Look(decimals=1, no_value="none in these days"),
         time_from=_SHOWN_DAYS,
     )
-    expr = leading(total(selected, MODEL, window=DAY), ranked_by, MODEL)
+    expr = leading(total(selected, MODEL, window=DAY, offset=f"-{DAY}"), ranked_by, MODEL)
     return replace(
         panel,
         queries=(Query(_model(expr), f"{{{{{MODEL}}}}}", min_step=DAY),),

@@ -39,3 +39,9 @@ def test_a_variable_that_is_not_there_is_an_error_and_a_group_of_an_expression_i
     assert substituted('label_replace(x, "a", "$1", "b", "(.+)")', {}, DAY).count("$1") == 1
     with pytest.raises(UnknownVariable, match="nobody"):
         substituted('x{y=~"${nobody}"}', {}, DAY)
+
+
+def test_a_querys_own_step_stands_for_the_scrape_interval() -> None:
+    week = Window(until_s=0, range_s=604_800, scrape_s=15, min_step_s=86_400)
+
+    assert substituted("$__interval $__rate_interval", {}, week) == "86400s 345600s"

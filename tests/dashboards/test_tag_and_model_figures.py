@@ -157,4 +157,4 @@ def test_a_bar_of_usage_is_a_day() -> None:
         (each["timeFrom"], [target["interval"] for target in each["targets"]]) for each in daily
     ]
     assert steps == [("7d", ["1d"])] * 3
-    assert [each["targets"][0]["expr"].count("[1d]") for each in daily] == [1] * 3
+    assert [each["targets"][0]["expr"].count("[1d] offset -1d") for each in daily] == [1] * 3

@@ -26,6 +26,10 @@ STDDEV_FLOOR = {
 """USD, seconds, share, calls, share."""
 STDDEV_FLOOR_RATIO = 0.1
 HIGH_RATIO = 1.5
+SEASON_RATIO = 1.5
+"""Over the highest of this time of day."""
+SEASON_MIN_DAYS = 6
+"""Fewer may hold no weekend, and the first one would be an outage."""
 LOW_RATIO = 0.5
 LOW_MIN_CALLS = 5
 MIN_COUNTED = 5
@@ -83,13 +87,16 @@ def _baselines(slo: Slo, clock: Clock) -> tuple[Recording, ...]:
 
 
 def _stddev(week: str) -> str:
+    return _at_least_the_floors(f"stddev_over_time({week})", series.ANOMALY_MEAN)
+
+
+def _at_least_the_floors(stddev: str, mean: str) -> str:
     floors = "\n  or ".join(
-        f'label_replace(0 * {series.ANOMALY_MEAN}{{{ANOMALY}="{name}"}} + {floor:g},'
-        ' "of", "floor", "", "")'
+        f'label_replace(0 * {mean}{{{ANOMALY}="{name}"}} + {floor:g}, "of", "floor", "", "")'
         for name, floor in STDDEV_FLOOR.items()
     )
-    share = f'label_replace({STDDEV_FLOOR_RATIO} * {series.ANOMALY_MEAN}, "of", "mean", "", "")'
-    return f"max by ({_KEY}) (\n  stddev_over_time({week})\n  or {share}\n  or {floors}\n)"
+    share = f'label_replace({STDDEV_FLOOR_RATIO} * {mean}, "of", "mean", "", "")'
+    return f"max by ({_KEY}) (\n  {stddev}\n  or {share}\n  or {floors}\n)"
 
 
 def _seasons(slo: Slo, clock: Clock) -> tuple[Recording, ...]:
@@ -97,18 +104,29 @@ def _seasons(slo: Slo, clock: Clock) -> tuple[Recording, ...]:
     around = clock.range(2 * SEASON_S + BASELINE_INTERVAL_S)
     ahead_s = SEASON_S + BASELINE_INTERVAL_S + LEARNED_LATE_S
 
-    def extreme(which: str, matchers: str) -> str:
+    def of_days(what: str, function: str, matchers: str = "") -> str:
         same_time = learned(slo.exclusions, clock, matchers=matchers, over=around)
         days = "\n  or ".join(
-            f"label_replace({which}_over_time({same_time} offset"
+            f"label_replace({function}_over_time({same_time} offset"
             f' {clock.range(day * DAY_S - ahead_s)}), "day", "{day}", "", "")'
             for day in range(1, BASELINE_DAYS + 1)
         )
-        return f"{which} by ({_KEY}) (\n  {days}\n)"
+        return f"{what} by ({_KEY}) (\n  {days}\n)"
 
+    calls = f'{{{ANOMALY}="calls"}}'
     return (
-        Recording(series.ANOMALY_SEASON_HIGH, extreme("max", "")),
-        Recording(series.ANOMALY_SEASON_LOW, extreme("min", f'{{{ANOMALY}="calls"}}')),
+        Recording(series.ANOMALY_SEASON_HIGH, of_days("max", "max")),
+        Recording(series.ANOMALY_SEASON_LOW, of_days("min", "min", calls)),
+        Recording(
+            series.ANOMALY_SEASON_MEAN,
+            f"{of_days('avg', 'avg', calls)}\n"
+            f"  and {of_days('count', 'avg', calls)} >= {SEASON_MIN_DAYS}",
+        ),
+        Recording(
+            series.ANOMALY_SEASON_STDDEV,
+            _at_least_the_floors(of_days("stddev", "avg", calls), series.ANOMALY_SEASON_MEAN)
+            + f"\n  and {series.ANOMALY_SEASON_MEAN}",
+        ),
     )
 
 
@@ -121,9 +139,14 @@ def _sigma(slo: Slo, clock: Clock) -> Recording:
     mean, stddev = latest(series.ANOMALY_MEAN, clock), latest(series.ANOMALY_STDDEV, clock)
     of_all = f'{series.ANOMALY_VOLUME}{{{SCOPE}="all"}}'
     is_covered = f"{latest(series.ANOMALY_VOLUME, clock)} >= {MIN_CALLS} or {latest(of_all, clock)}"
+    season_mean = latest(series.ANOMALY_SEASON_MEAN, clock)
+    season_stddev = latest(series.ANOMALY_SEASON_STDDEV, clock)
+    # Where day and night differ, no traffic at all is within 2 deviations of the week's mean:
+    # fewer calls are held against the same time of its days.
     return Recording(
         series.ANOMALY_SIGMA,
-        f"({series.ANOMALY_VALUE} - {mean}) / {stddev}\n"
+        f"(({series.ANOMALY_VALUE} - {season_mean}) / {season_stddev} < 0\n"
+        f"  or ({series.ANOMALY_VALUE} - {mean}) / {stddev})\n"
         f"  and {_ON_SCOPE} {latest(series.ANOMALY_WARM_UP, clock)} == 0\n"
         f"  and {_ON_SCOPE} ({is_covered})\n"
         f"  unless on () {series.BOOKS_BEHIND}{_unless_excluded(slo)}",
@@ -138,8 +161,13 @@ def _breach(clock: Clock) -> Recording:
     value, sigma, mean = (
         series.ANOMALY_VALUE, series.ANOMALY_SIGMA, latest(series.ANOMALY_MEAN, clock),
     )  # fmt: skip
-    high, low = (
-        latest(season, clock) for season in (series.ANOMALY_SEASON_HIGH, series.ANOMALY_SEASON_LOW)
+    high, low, season = (
+        latest(each, clock)
+        for each in (
+            series.ANOMALY_SEASON_HIGH,
+            series.ANOMALY_SEASON_LOW,
+            series.ANOMALY_SEASON_MEAN,
+        )
     )
     calls = f'{{{ANOMALY}="calls"}}'
     counted = f'{value}{{{ANOMALY}=~"errors|drift"}} * {_ON_SCOPE} group_left {value}{calls}'
@@ -147,10 +175,10 @@ def _breach(clock: Clock) -> Recording:
         series.ANOMALY_BREACH,
         f"({sigma} > {SIGMAS}\n"
         f"    and {value} > {HIGH_RATIO} * {mean}\n"
-        f"    unless {value} <= {HIGH_RATIO} * {high}\n"
+        f"    unless {value} <= {SEASON_RATIO} * {high}\n"
         f"    unless {counted} < {MIN_COUNTED})\n"
         f"or (-{sigma}{calls} > {SIGMAS}\n"
-        f"    and {value} < {LOW_RATIO} * ({mean} >= {LOW_MIN_CALLS})\n"
+        f"    and {value} < {LOW_RATIO} * (({season} or {mean}) >= {LOW_MIN_CALLS})\n"
         f"    unless {value} >= {LOW_RATIO} * {low})",
     )
 

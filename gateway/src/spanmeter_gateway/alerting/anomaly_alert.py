@@ -65,14 +65,18 @@ def _by_metric(texts: dict[AnomalyMetric, str]) -> str:
 
 
 def _description(clock: Clock) -> str:
-    mean = f"last_over_time({series.ANOMALY_MEAN}{{%s}}[{clock.range(2 * HOUR_S)}])"
+    hours = clock.range(2 * HOUR_S)
+    mean = f"last_over_time({series.ANOMALY_MEAN}{{%s}}[{hours}])"
+    season = f"last_over_time({series.ANOMALY_SEASON_MEAN}{{%s}}[{hours}])"
     value = f"{series.ANOMALY_VALUE}{{%s}}"
     amount, number = _by_metric(_AMOUNTS), '{{ printf "%.1f" (. | first | value) }}'
     return (
-        f"Now: {_told_of(value, amount)}. Mean of the last 7 days: {_told_of(mean, amount)}.\n"
+        f"Now: {_told_of(value, amount)}. Mean of the last 7 days: {_told_of(mean, amount)}"
+        f'{{{{ if eq $labels.{ANOMALY} "calls" }}}}, at this time of day:'
+        f" {_told_of(season, amount)}{{{{ end }}}}.\n"
         f"That is {_told_of(f'{value} / {mean}', number)} times the mean and"
-        f" {_told_of(f'{series.ANOMALY_SIGMA}{{%s}}', number)} standard deviations from it;"
-        " an anomaly begins beyond 2."
+        f" {_told_of(f'{series.ANOMALY_SIGMA}{{%s}}', number)} standard deviations from"
+        " what is usual; an anomaly begins beyond 2."
     )
 
 
