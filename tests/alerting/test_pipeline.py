@@ -191,6 +191,16 @@ CASES = (
     Case("books lag", [
         gauge(names.BOOKS_LAG.prometheus_name, {}, (60, 1), (30, 600), (60, 1)),
     ], [quiet("1h4m", BEHIND), fires("1h10m", BEHIND, PAGE | BOOKS), fires("2h", BEHIND)]),
+    Case("books up to date, over a gap of scrapes", [
+        gauge(names.BOOKS_LAG.prometheus_name, {}, (60, 1), (20, None), (60, 1)),
+    ], [quiet("1h10m", BEHIND), quiet("2h", BEHIND)]),
+    Case("a queue that is nearly empty, over a gap of scrapes", [
+        gauge(names.SPAN_QUEUE_SIZE.prometheus_name, {}, (60, 1e6), (20, None), (60, 1e6)),
+        gauge(names.SPAN_QUEUE_CAPACITY.prometheus_name, {}, (60, 3e7), (20, None), (60, 3e7)),
+    ], [quiet("1h10m", QUEUE), quiet("2h", QUEUE)]),
+    Case("a good configuration, over a gap of scrapes", [
+        gauge(names.LAST_RELOAD_OK.prometheus_name, {}, (60, 1), (20, None), (60, 1)),
+    ], [quiet("1h10m", CONFIG), quiet("2h", CONFIG)]),
     Case("a backlog of hours, entered", [
         gauge(names.BOOKS_LAG.prometheus_name, {}, (60, 1), (2, 9999), (60, 1)),
     ], [quiet("2h", BEHIND)]),
