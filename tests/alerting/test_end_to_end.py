@@ -40,7 +40,9 @@ from spanmeter_gateway.alerting.rule import Clock
 HURRIED = Clock(factor=1 / 60)
 BEHIND_S = 3
 """A minute would be 1 s, and on a busy machine books may be late by that without any fault."""
-JOB = "spanmeter"
+JOB = "gateways"
+"""Not the one whose `up` the rules ask for: a second stands for a minute here, and on a busy
+machine a scrape may be late by that. So it is all series that are missed, as by a Collector."""
 PROMISES = """
 teams:
   payments: {features: [checkout, "invoices-*"]}
