@@ -58,7 +58,7 @@ def test_every_key_is_read() -> None:
             Exclusion(1798070400, 1798326000),
         ),
         links=Links("https://grafana.example.com/", "https://wiki.example.com/spanmeter"),
-        job="gateway",
+        job='gate"way',
     )
 
 
@@ -74,6 +74,12 @@ def test_every_key_is_read() -> None:
         ),
         ("objective: high", "objective: must be a percentage such as 99.5"),
         ("objective: true", "objective: must be a percentage such as 99.5"),
+        (
+            "objective: .nan",
+            "objective: must be over 0 and under 100 percent: nothing may ever fail at 100",
+        ),
+        ("teams: {pay$1: {features: [a]}}", "teams.pay$1: must be a name without $, { and }"),
+        ("default_team: 'a {{ . }}'", "default_team: must be a name without $, { and }"),
         (
             "p95_s: 15",
             "p95_s: must be a bound of the histogram, "

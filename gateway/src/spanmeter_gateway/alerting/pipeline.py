@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from spanmeter_gateway.alerting import places, series
 from spanmeter_gateway.alerting.features import BEHIND_S
-from spanmeter_gateway.alerting.promql import TEAM
+from spanmeter_gateway.alerting.promql import TEAM, text
 from spanmeter_gateway.alerting.rule import DAY_S, MINUTE_S, Alert, Clock, Group
 from spanmeter_gateway.alerting.slo import Slo
 from spanmeter_gateway.telemetry import names
@@ -93,7 +93,7 @@ def _before(clock: Clock, metric: str) -> str:
 
 
 def _telemetry_absent(slo: Slo, _clock: Clock) -> Alert:
-    down = f'up{{job="{slo.job}"}} == 0'
+    down = f"up{{job={text(slo.job)}}} == 0"
     return Alert(
         alert="SpanmeterTelemetryAbsent",
         # The second, without an instance, is all of them: it alone silences the features' alerts.

@@ -33,13 +33,21 @@ def _objective(value: Any) -> Any:
         percent = Decimal(str(value).strip().removesuffix("%"))
     except ArithmeticError:
         raise ValueError("must be a percentage such as 99.5") from None
-    if not 0 < percent < 100:
+    if percent.is_nan() or not 0 < percent < 100:
         raise ValueError("must be over 0 and under 100 percent: nothing may ever fail at 100")
     return percent
 
 
+def _team(value: Any) -> Any:
+    # As a label it would be a template of Prometheus, and `$1` a group of a regular expression.
+    if isinstance(value, str) and set(value) & set("${}"):
+        raise ValueError("must be a name without $, { and }")
+    return value
+
+
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Objective = Annotated[Decimal, BeforeValidator(_objective)]
+TeamName = Annotated[Text, BeforeValidator(_team)]
 
 
 class _Shape(BaseModel):
@@ -100,8 +108,8 @@ class SloShape(PromiseShape):
 
     features: dict[Text, FeatureShape] = {}
     min_failed_calls: Count | None = None
-    teams: dict[Text, TeamShape] = {}
-    default_team: Text | None = None
+    teams: dict[TeamName, TeamShape] = {}
+    default_team: TeamName | None = None
     month_usd: Money | None = None
     spend: SpendShape = SpendShape()
     untagged_ratio: Share | None = None
