@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from grafana.panels import BAD, GOOD, Look, Panel, Query, Step, column, stat, thresholds
-from grafana.queries import change
+from grafana.queries import PERIOD, calls, change, tokens
 from grafana.tables import FLAT, NEUTRAL
 
 NOTE = "Below it: the change against the period of the same length just before."
@@ -40,3 +40,21 @@ def compared(
             ),
         ),
     )
+
+
+ALL_CALLS = compared(
+    "calls",
+    "Calls",
+    "Calls that ended, whatever their outcome.",
+    look=Look(decimals=0),
+    now=calls(),
+    before=calls(offset=PERIOD),
+)
+ALL_TOKENS = compared(
+    "tokens",
+    "Tokens",
+    "Tokens of all classes, input, output and cached, each once.",
+    look=Look(decimals=1),
+    now=tokens(),
+    before=tokens(offset=PERIOD),
+)

@@ -1,7 +1,7 @@
 """Overview: what it all costs, whether it works, who moved, and whose calls name no feature."""
 
 from grafana import by_feature, limits
-from grafana.comparisons import compared
+from grafana.comparisons import ALL_CALLS, ALL_TOKENS, compared
 from grafana.frame import FIRING, Dashboard
 from grafana.panels import (
     BAD,
@@ -25,7 +25,6 @@ from grafana.queries import (
     difference,
     error_ratio,
     spend,
-    tokens,
     wait_p95,
 )
 from grafana.tables import Column, by_label
@@ -61,14 +60,7 @@ _NOW = Row(
             before=spend(offset=PERIOD),
             is_more_bad=True,
         ),
-        compared(
-            "calls",
-            "Calls",
-            "Calls that ended, whatever their outcome.",
-            look=Look(decimals=0),
-            now=calls(),
-            before=calls(offset=PERIOD),
-        ),
+        ALL_CALLS,
         compared(
             "error-ratio",
             "Error ratio",
@@ -91,14 +83,7 @@ _NOW = Row(
             before=wait_p95(window=PERIOD, offset=PERIOD),
             is_more_bad=True,
         ),
-        compared(
-            "tokens",
-            "Tokens",
-            "Tokens of all classes, input, output and cached, each once.",
-            look=Look(decimals=1),
-            now=tokens(),
-            before=tokens(offset=PERIOD),
-        ),
+        ALL_TOKENS,
         compared(
             "untagged",
             "Untagged share",

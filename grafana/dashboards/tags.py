@@ -6,7 +6,7 @@ Every panel reads counters of calls only: they carry all labels, so free filters
 from dataclasses import replace
 
 from grafana import by_feature, limits
-from grafana.comparisons import compared
+from grafana.comparisons import ALL_CALLS, ALL_TOKENS, compared
 from grafana.frame import Dashboard, offered
 from grafana.panels import (
     COST,
@@ -92,14 +92,7 @@ _GLANCE = Row(
             before=spend(offset=PERIOD),
             is_more_bad=True,
         ),
-        compared(
-            "calls",
-            "Calls",
-            "Calls that ended, whatever their outcome.",
-            look=Look(decimals=0),
-            now=calls(),
-            before=calls(offset=PERIOD),
-        ),
+        ALL_CALLS,
         compared(
             "error-ratio",
             "Error ratio",
@@ -110,14 +103,7 @@ _GLANCE = Row(
             before=error_ratio(offset=PERIOD),
             is_more_bad=True,
         ),
-        compared(
-            "tokens",
-            "Tokens",
-            "Tokens of all classes, input, output and cached, each once.",
-            look=Look(decimals=1),
-            now=tokens(),
-            before=tokens(offset=PERIOD),
-        ),
+        ALL_TOKENS,
         stat(
             "values",
             "Values of the tag in use",
