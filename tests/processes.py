@@ -128,6 +128,7 @@ def _state(pid: int) -> str:
 
 def _sockets(pid: int) -> Iterator[str]:
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        kind, _, inode = str(entry.readlink()).partition(":")
-        if kind == "socket":
-            yield inode.strip("[]")
+        with suppress(FileNotFoundError):  # closed since it was listed
+            kind, _, inode = str(entry.readlink()).partition(":")
+            if kind == "socket":
+                yield inode.strip("[]")

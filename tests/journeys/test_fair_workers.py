@@ -31,6 +31,13 @@ def running(provider: ReplayProvider) -> Iterator[GatewayProcess]:
 
 
 @pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    """Give what closes a test's connections, whatever comes of it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
 def gateway(running: GatewayProcess) -> GatewayProcess:
     """Give the gateway with two workers that accept and hold no connection."""
     wait_both(running)
@@ -58,11 +65,12 @@ def held(gateway: GatewayProcess) -> list[int]:
     return [processes.connections(pid, port) for pid in processes.relays(gateway)]
 
 
-def burst(gateway: GatewayProcess, count: int) -> list[socket.socket]:
+def burst(gateway: GatewayProcess, opened: ExitStack, count: int) -> list[socket.socket]:
     """Open connections as fast as one caller can, without using them."""
     address = urlsplit(gateway.url)
     return [
-        socket.create_connection((address.hostname, address.port), timeout=30) for _ in range(count)
+        opened.enter_context(socket.create_connection((address.hostname, address.port), timeout=30))
+        for _ in range(count)
     ]
 
 
@@ -95,17 +103,17 @@ def test_a_burst_of_connections_is_spread_evenly(gateway: GatewayProcess, count:
 
 def largest_share_of_a_burst(gateway: GatewayProcess, count: int) -> float:
     with ExitStack() as opened:
-        connections = [opened.enter_context(one) for one in burst(gateway, count)]
+        connections = burst(gateway, opened, count)
         assert answered(connections) == count
         assert sum(held(gateway)) == count
         return max(held(gateway)) / count
 
 
 def test_a_killed_worker_loses_only_its_own_and_its_successor_comes_first(
-    gateway: GatewayProcess,
+    gateway: GatewayProcess, opened: ExitStack
 ) -> None:
     victim, survivor = processes.relays(gateway)
-    connections = burst(gateway, 60)
+    connections = burst(gateway, opened, 60)
     answered(connections)
     port = urlsplit(gateway.url).port
     assert port is not None
@@ -116,13 +124,11 @@ def test_a_killed_worker_loses_only_its_own_and_its_successor_comes_first(
     assert answered(connections) == kept
     processes.wait_until(lambda: len(processes.relays(gateway)) == 2)
     wait_accepting(gateway, kept)
-    later = burst(gateway, kept // 2)
+    later = burst(gateway, opened, kept // 2)
     assert answered(later) == kept // 2
     # Nobody has left, so what the survivor has above before it took from the burst; it may take
     # a few whenever the machine lets its successor wait for over 10 ms.
     assert processes.connections(survivor, port) <= kept + len(later) // 2
-    for connected in (*connections, *later):
-        connected.close()
 
 
 def wait_accepting(gateway: GatewayProcess, kept: int) -> None:
@@ -137,33 +143,31 @@ def wait_accepting(gateway: GatewayProcess, kept: int) -> None:
 
 
 def test_a_worker_that_hangs_with_fewer_connections_keeps_no_caller_waiting(
-    gateway: GatewayProcess,
+    gateway: GatewayProcess, opened: ExitStack
 ) -> None:
-    before = burst(gateway, 20)
+    before = burst(gateway, opened, 20)
     answered(before)
     stuck = processes.relays(gateway)[0]
     with processes.frozen(stuck):
-        connections = burst(gateway, 40)
+        connections = burst(gateway, opened, 40)
         count = answered(connections)
 
     assert count == 40
-    for connected in (*before, *connections):
-        connected.close()
 
 
 def test_connections_wait_while_no_file_can_be_opened_and_are_then_served(
     provider: ReplayProvider,
 ) -> None:
-    with GatewayProcess(upstreams={"openai": {"base_url": provider.base_url}}) as gateway:
+    here = {"openai": {"base_url": provider.base_url}}
+    with GatewayProcess(upstreams=here) as gateway, ExitStack() as opened:
         (relay,) = processes.relays(gateway)
         limits = resource.prlimit(relay, resource.RLIMIT_NOFILE)
         resource.prlimit(relay, resource.RLIMIT_NOFILE, (3, limits[1]))
-        (waiting,) = burst(gateway, 1)
+        (waiting,) = burst(gateway, opened, 1)
         processes.wait_until(lambda: "cannot accept a connection" in gateway.errors)
         resource.prlimit(relay, resource.RLIMIT_NOFILE, limits)
 
         assert answered([waiting]) == 1
-        waiting.close()
 
 
 def test_callers_over_tls_are_spread_evenly_and_who_speaks_none_harms_nobody(
@@ -176,7 +180,7 @@ def test_callers_over_tls_are_spread_evenly_and_who_speaks_none_harms_nobody(
     gateway.url = gateway.url.replace("http:", "https:")
     with gateway, ExitStack() as opened:
         wait_both(gateway)
-        _silent, *others = [opened.enter_context(one) for one in burst(gateway, 5)]
+        _silent, *others = burst(gateway, opened, 5)
         for other in others:
             other.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         open_and_call(gateway, opened, 20)
