@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 from tests.gateway.spool.receipts import open_line, receipt_line
+from tests.gateway.spool.segments import encoded
 from tests.gateway.telemetry.samples import a_denial, a_receipt
 
 from fuzz.draw import Draw
@@ -23,7 +24,6 @@ from spanmeter_gateway.spool.segment import (
     PART,
     READY,
     SegmentName,
-    encode_segment,
     without_checksum,
 )
 
@@ -41,7 +41,7 @@ def check(raw: bytes) -> None:
         receipts = [receipt for receipt, _ in page.entries]
         assert all(isinstance(receipt, Receipt) for receipt in receipts)
         lines = [msgspec.json.encode(line) for line in (*page.opened, *receipts)]
-        again = _read(encode_segment(NAME, lines, written=page.written))
+        again = _read(encoded(NAME, lines, written=page.written))
         assert again.result == "entered"
         assert [receipt for receipt, _ in again.entries] == receipts
         assert (again.opened, again.written) == (page.opened, page.written)
@@ -87,11 +87,11 @@ def _left_by_the_dead(content: bytes) -> bytes:
 def _seeds() -> Iterator[bytes]:
     lines = [msgspec.json.encode(a_receipt()), msgspec.json.encode(a_denial())]
     # Most without their checksums, or no change of a line would get any further.
-    yield b"\0" + encode_segment(NAME, lines, written=2)
-    yield b"\0" + without_checksum(encode_segment(NAME, lines, written=2))
-    opened = encode_segment(NAME, [open_line("a1"), receipt_line("a1")])
+    yield b"\0" + encoded(NAME, lines, written=2)
+    yield b"\0" + without_checksum(encoded(NAME, lines, written=2))
+    opened = encoded(NAME, [open_line("a1"), receipt_line("a1")])
     yield b"\0" + without_checksum(opened)
-    yield b"\1" + encode_segment(NAME, [receipt_line("a1")])[:-9]
+    yield b"\1" + encoded(NAME, [receipt_line("a1")])[:-9]
     yield b'\0{"format":2,"shape":"unheard of"}\n'
     yield b"\0"
 

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-from spanmeter_gateway.spool.segment import SegmentName, encode_segment
+from spanmeter_gateway.spool.segment import SegmentName, write_segment
 
 INCARNATION = "0aa1"
 
@@ -22,10 +23,17 @@ def lay(
     """Lay down a whole segment; `written` is the total of its writer, by default not counted."""
     name = SegmentName(incarnation, worker, sequence)
     path = folder / f"{name}.ndjson"
-    path.write_bytes(encode_segment(name, lines, written=written))
+    write_segment(path, name, lines, written=written)
     if written_at_ns is not None:
         os.utime(path, ns=(written_at_ns, written_at_ns))
     return path
+
+
+def encoded(name: SegmentName, lines: Sequence[bytes], *, written: int | None = None) -> bytes:
+    """Return what a segment's file holds."""
+    with NamedTemporaryFile() as file:
+        write_segment(Path(file.name), name, lines, written=written)
+        return file.read()
 
 
 def tear(path: Path, lost_bytes: int = 5) -> Path:

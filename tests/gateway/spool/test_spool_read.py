@@ -7,7 +7,7 @@ from types import FrameType
 
 import pytest
 from tests.gateway.spool.receipts import a_receipt, open_line, receipt_line
-from tests.gateway.spool.segments import INCARNATION, lay, lay_newer, tear
+from tests.gateway.spool.segments import INCARNATION, encoded, lay, lay_newer, tear
 
 from spanmeter_gateway.receipt import OpenCall
 from spanmeter_gateway.spool.read import (
@@ -21,7 +21,7 @@ from spanmeter_gateway.spool.read import (
     ready_segments,
     release_parked,
 )
-from spanmeter_gateway.spool.segment import SegmentName, Writer, encode_segment, without_checksum
+from spanmeter_gateway.spool.segment import SegmentName, Writer, without_checksum
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,13 +54,13 @@ def test_a_segment_of_nothing_but_a_header_is_whole(tmp_path: Path) -> None:
         bytes(200),
         b'{"type":"segment","format":1}\n',
         receipt_line("a1") + b"\n",
-        encode_segment(SegmentName(INCARNATION, 0, 2), [receipt_line("a1")]),
-        encode_segment(SegmentName(INCARNATION, 0, 1), [receipt_line("a1")])[:-1],
-        encode_segment(SegmentName(INCARNATION, 0, 1), [receipt_line("a1")])[:-9] + b"\n",
-        encode_segment(SegmentName(INCARNATION, 0, 1), [b'{"type":"unknown"}']),
-        encode_segment(SegmentName(INCARNATION, 0, 1), [b'{"type":"receipt","call_id":1}']),
-        encode_segment(SegmentName(INCARNATION, 0, 1), [b"\xff\xfe"]),
-        encode_segment(SegmentName(INCARNATION, 0, 1), []) * 2,
+        encoded(SegmentName(INCARNATION, 0, 2), [receipt_line("a1")]),
+        encoded(SegmentName(INCARNATION, 0, 1), [receipt_line("a1")])[:-1],
+        encoded(SegmentName(INCARNATION, 0, 1), [receipt_line("a1")])[:-9] + b"\n",
+        encoded(SegmentName(INCARNATION, 0, 1), [b'{"type":"unknown"}']),
+        encoded(SegmentName(INCARNATION, 0, 1), [b'{"type":"receipt","call_id":1}']),
+        encoded(SegmentName(INCARNATION, 0, 1), [b"\xff\xfe"]),
+        encoded(SegmentName(INCARNATION, 0, 1), []) * 2,
     ],
     ids=[
         "empty", "blank", "prose", "zeros", "half a header", "no header", "of another name",

@@ -16,7 +16,7 @@ from spanmeter_gateway.spool.segment import (
     READY,
     SegmentName,
     Writer,
-    encode_segment,
+    write_segment,
 )
 
 _encode = msgspec.json.encode
@@ -71,7 +71,7 @@ def write_lost(folder: Path, writer: Writer, *, rows: Iterable[OpenRow], last_se
     name = lost_name(writer)
     lines = [_encode(_closed(_decode(row.receipt), last_seen_ns)) for row in rows]
     unnamed = folder / f"{name}.lost"
-    unnamed.write_bytes(encode_segment(name, lines))
+    write_segment(unnamed, name, lines)
     unnamed.rename(folder / f"{name}{READY}")
 
 

@@ -7,6 +7,7 @@ of a newer format, until a version that reads them starts; `quarantine/` those t
 import fcntl
 import os
 import stat
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -130,7 +131,7 @@ def read_segment(segment: Segment) -> Content:
     header = _header_of(content, segment.name)
     if not content.endswith(b"\n"):
         raise CorruptSegment("the last line is torn", header.written)
-    if header.crc32 not in (None, checksum(memoryview(content)[content.find(b"\n") + 1 :])):
+    if header.crc32 not in (None, _sum_of_lines(content)):
         raise CorruptSegment("the lines are not as they were written", header.written)
     try:
         _, *lines = _read_lines(content)
@@ -143,6 +144,10 @@ def read_segment(segment: Segment) -> Content:
     if not _are_hex(receipts):
         raise CorruptSegment("an id is not hexadecimal", header.written)
     return Content(receipts, opened, header.written)
+
+
+def _sum_of_lines(content: bytes) -> str:
+    return checksum(zlib.crc32(memoryview(content)[content.find(b"\n") + 1 :]))
 
 
 def move_aside(segment: Segment, folder_name: str) -> None:

@@ -6,8 +6,10 @@ the segments of one writer sort in the order in which they were written.
 """
 
 import re
+import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
@@ -24,6 +26,8 @@ LOST_SEQUENCE = 9_999_999_999
 _WRITER = re.compile(r"([0-9a-f]+)-(\d{3,})")
 _CHECKSUM = re.compile(rb'"crc32":"[0-9a-f]{8}"')
 _SEGMENT = re.compile(r"([0-9a-f]+)-(\d{3,})-(\d{10})")
+
+_PIECE_LINES = 64
 
 _encode = msgspec.json.encode
 
@@ -72,25 +76,43 @@ class SegmentName(NamedTuple):
         return f"{self.incarnation}-{self.worker:03d}-{self.sequence:010d}"
 
 
-def encode_segment(
-    name: SegmentName, lines: Iterable[bytes], *, generation: int = 1, written: int | None = None
-) -> bytes:
-    """Put the header before the lines, and a newline behind each."""
-    body = b"\n".join([*lines, b""])
+def write_segment(
+    path: Path,
+    name: SegmentName,
+    lines: Sequence[bytes],
+    *,
+    generation: int = 1,
+    written: int | None = None,
+    pause_s: float = 0.0,
+) -> None:
+    """Write a segment's file: the header, then the lines. Raises `OSError`, and leaves a part then.
+
+    In pieces, and `pause_s` after each: a thread that slept is put before one that serves calls
+    for some ms, and then a flush in one piece would hold up every call that comes meanwhile.
+    """
     header = SegmentHeader(
         worker=name.worker,
         incarnation=name.incarnation,
         sequence=name.sequence,
         generation=generation,
         written=written,
-        crc32=checksum(body),
+        crc32=checksum(0),
     )
-    return b"\n".join([_encode(header), body])
+    crc = 0
+    with path.open("wb") as file:
+        file.write(_encode(header) + b"\n")  # as long as the one that takes its place
+        for begin in range(0, len(lines), _PIECE_LINES):
+            piece = b"\n".join([*lines[begin : begin + _PIECE_LINES], b""])
+            crc = zlib.crc32(piece, crc)
+            file.write(piece)
+            time.sleep(pause_s)
+        file.seek(0)
+        file.write(_encode(msgspec.structs.replace(header, crc32=checksum(crc))))
 
 
-def checksum(body: bytes | memoryview) -> str:
-    """Sum up what follows the header's line; a fraction of a nanosecond a byte."""
-    return f"{zlib.crc32(body):08x}"
+def checksum(crc: int) -> str:
+    """Write the CRC-32 of what follows the header's line as the header holds it."""
+    return f"{crc:08x}"
 
 
 def without_checksum(content: bytes) -> bytes:
