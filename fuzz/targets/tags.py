@@ -12,13 +12,12 @@ import msgspec
 from fuzz.draw import Draw
 from fuzz.target import Target
 from spanmeter.attribution import (
-    UNTAGGED,
-    Attribution,
     AttributionRules,
     attribute,
     is_attribution_header,
 )
 from spanmeter.errors import InvalidAttribution
+from spanmeter.grammar import UNTAGGED, Attribution
 
 HALF = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

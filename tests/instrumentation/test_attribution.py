@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanmeter.attribution import (
-    Attribution,
     AttributionRules,
     TagDrop,
     attribute,
     is_attribution_header,
 )
+from spanmeter.grammar import Attribution
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -1,7 +1,8 @@
 import pytest
 
-from spanmeter.attribution import Attribution, AttributionRules, TagDrop, attribute
+from spanmeter.attribution import AttributionRules, TagDrop, attribute
 from spanmeter.errors import InvalidAttribution
+from spanmeter.grammar import Attribution
 
 STRICT = AttributionRules(strict=True)
 

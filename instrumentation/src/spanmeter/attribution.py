@@ -13,29 +13,30 @@ from typing import Any, NamedTuple
 import msgspec
 
 from spanmeter import attribution_sources as sources
+from spanmeter.baggage import baggage_pairs, names_us
 from spanmeter.errors import InvalidAttribution
-
-UNTAGGED = "untagged"
-MAX_FEATURE_LENGTH = 100
-"""Of a feature used as a metric label; longer ones are kept in full everywhere else."""
-MAX_HALF_LENGTH = 64
-"""Of a tag's key and of its value, each."""
+from spanmeter.grammar import (
+    HALF,
+    MAX_FEATURE_LENGTH,
+    MAX_HALF_LENGTH,
+    MAX_TAGS,
+    TAG_RULE,
+    UNTAGGED,
+    Attribution,
+    cleaned,
+    fits,
+    listed,
+    shown,
+)
 
 _MAX_READ = 256
 """Pieces read of one source: many times what is kept, so that no caller can stall the loop."""
 _MAX_KNOWN = 1024
 _MAX_KNOWN_BYTES = 2048
 """Header sets remembered, and the size of one: together a few MB at most."""
-_MAX_SHOWN = 64
 
-_HALF = "[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?"
-_HALF_TAG = re.compile(_HALF)
-_TAG = re.compile(f"({_HALF}):({_HALF})")
+_TAG = re.compile(f"({HALF}):({HALF})")
 _OUTSIDE = re.compile("[^a-zA-Z0-9._-]")
-_RULE = (
-    "expected key:value, each 1-64 characters of a-z A-Z 0-9 . _ -, "
-    "starting and ending alphanumeric"
-)
 
 
 class TagDrop(NamedTuple):
@@ -52,15 +53,6 @@ class TagDrop(NamedTuple):
     source: str
 
 
-class Attribution(msgspec.Struct, frozen=True):
-    """Whom a call is for. Tags are in order; one key may come more than once."""
-
-    feature: str = UNTAGGED
-    task: str | None = None
-    tags: tuple[tuple[str, str], ...] = ()
-    drops: tuple[tuple[str, str], ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class AttributionRules:
     """The operator's choices. `strict` refuses a call for a tag that lenient rules would drop.
@@ -72,7 +64,7 @@ class AttributionRules:
     strict: bool = False
     bare_tag_key: str | None = None
     feature_from_tag: bool = True
-    max_tags: int = 10
+    max_tags: int = MAX_TAGS
     known: dict[tuple[tuple[bytes, bytes], ...], Attribution] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -108,7 +100,7 @@ def attribute(
     if (known := rules.known.get(key)) is not None:
         return known
     # Tracers add baggage that differs with each call; it must not crowd out what repeats.
-    key = tuple(pair for pair in key if pair[0] != b"baggage" or sources.names_us(pair[1]))
+    key = tuple(pair for pair in key if pair[0] != b"baggage" or names_us(pair[1]))
     return rules.known.get(key) or _remembered(key, rules)
 
 
@@ -133,14 +125,14 @@ def _read(
     for native in (b"x-tags", b"x-litellm-tags"):
         if native in lines:
             merge.source = native.decode()
-            merge.add_native(sources.listed(",".join(lines[native])))
+            merge.add_native(listed(",".join(lines[native])))
     for name, texts in lines.items():
         if name in sources.FOREIGN_JSON or name.startswith(sources.FOREIGN_PREFIXES):
             for text in texts:
                 merge.add_header(name, text)
     merge.add_body(body_tags)
     merge.bridge_feature()
-    merge.add_baggage(sources.baggage_pairs(lines.get(b"baggage", ())))
+    merge.add_baggage(baggage_pairs(lines.get(b"baggage", ())))
     merge.bridge_feature()
     return merge.finish()
 
@@ -183,7 +175,7 @@ class _Merge:
     def add_body(self, body_tags: object) -> None:
         self.source = "tags"
         if isinstance(body_tags, str):
-            self.add_native(sources.listed(sources.cleaned(body_tags)))
+            self.add_native(listed(cleaned(body_tags)))
         elif isinstance(body_tags, list):
             self.add_native(body_tags)
         elif body_tags is not None:
@@ -218,8 +210,8 @@ class _Merge:
 
     def _add_normalised(self, key: str, value: str) -> None:
         tag = (
-            key if _fits(key) else _fitted(key.lower()),
-            value if _fits(value) else _fitted(value),
+            key if fits(key) else _fitted(key.lower()),
+            value if fits(value) else _fitted(value),
         )
         if not all(tag):
             self._drop("malformed", f"{key}:{value}")
@@ -263,27 +255,19 @@ class _Merge:
     def _note(self, reason: str) -> None:
         self.drops.append(TagDrop(reason, self.source))
 
-    def _drop(self, reason: str, value: str, rule: str = _RULE) -> None:
+    def _drop(self, reason: str, value: str, rule: str = TAG_RULE) -> None:
         if not self.rules.strict:
             self._note(reason)
         elif reason == "too_many":
             rule = f"expected at most {self.rules.max_tags} distinct tags"
-            raise InvalidAttribution("too_many_tags", f'too many tags: "{_cut(value)}", {rule}')
+            raise InvalidAttribution("too_many_tags", f'too many tags: "{shown(value)}", {rule}')
         else:
-            raise InvalidAttribution("invalid_tag", f'invalid tag "{_cut(value)}": {rule}')
-
-
-def _cut(value: str) -> str:
-    return value[:_MAX_SHOWN]
+            raise InvalidAttribution("invalid_tag", f'invalid tag "{shown(value)}": {rule}')
 
 
 def _shown(piece: object) -> str:
     text = sources.scalar_text(piece)
     return sources.json_type(piece) if text is None else text
-
-
-def _fits(half: str) -> bool:
-    return len(half) <= MAX_HALF_LENGTH and _HALF_TAG.fullmatch(half) is not None
 
 
 def _fitted(half: str) -> str:

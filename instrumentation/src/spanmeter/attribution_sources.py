@@ -1,15 +1,14 @@
-"""What each source of attribution says: headers, the body's `tags`, W3C baggage.
+"""What headers and the body's `tags` say of attribution; baggage is in `baggage`.
 
 Pure readers: text in, pieces and pairs out. What is kept, altered or dropped is decided in
 `attribution`.
 """
 
-import re
-from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
+
+from spanmeter.grammar import cleaned
 
 NAMES = frozenset(
     {
@@ -31,14 +30,7 @@ FOREIGN_JSON = (b"x-portkey-metadata", b"cf-aig-metadata")
 """One JSON object of tags: https://portkey.ai/docs/product/observability/metadata and
 https://developers.cloudflare.com/ai-gateway/observability/custom-metadata."""
 
-_BAGGAGE_PREFIX = "spanmeter."
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _JSON_OBJECT = msgspec.json.Decoder(dict[str, Any])
-
-
-def cleaned(text: str) -> str:
-    """Remove control characters, then the blanks around what is left."""
-    return _CONTROL.sub("", text).strip(" ")
 
 
 def header_text(raw: bytes) -> str:
@@ -47,11 +39,6 @@ def header_text(raw: bytes) -> str:
         return cleaned(raw.decode())
     except UnicodeDecodeError:
         return cleaned(raw.decode("latin-1"))
-
-
-def listed(text: str) -> list[str]:
-    """Split a comma-separated list; pieces are trimmed and empty ones left out."""
-    return [piece for part in text.split(",") if (piece := part.strip(" "))]
 
 
 def foreign_pairs(name: bytes, text: str) -> list[tuple[str, Any]]:
@@ -90,24 +77,3 @@ def json_type(value: object) -> str:
     if isinstance(value, dict):
         return "object"
     return "array" if isinstance(value, list) else "null"
-
-
-def names_us(baggage: bytes) -> bool:
-    """Say whether a baggage header can hold a member of ours; most come from other tracers."""
-    return _BAGGAGE_PREFIX.encode() in baggage
-
-
-def baggage_pairs(lines: Iterable[str]) -> list[tuple[str, str]]:
-    """List our members of W3C baggage, without their prefix, in order; keys may repeat.
-
-    https://www.w3.org/TR/baggage/#definition: members are separated by commas, blanks around key
-    and value are not theirs, properties follow `;`, values are percent-encoded UTF-8 (invalid
-    sequences become U+FFFD), keys are plain tokens.
-    """
-    pairs = []
-    for member in listed(",".join(lines)):
-        key, _, value = member.partition(";")[0].partition("=")
-        if key.startswith(_BAGGAGE_PREFIX):
-            name = key.removeprefix(_BAGGAGE_PREFIX).rstrip(" ")
-            pairs.append((name, cleaned(unquote(value, errors="replace"))))
-    return pairs

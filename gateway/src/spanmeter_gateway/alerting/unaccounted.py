@@ -1,6 +1,6 @@
 """Calls that are not accounted for as they should be: no feature, no room, no price, no usage."""
 
-from spanmeter.attribution import UNTAGGED
+from spanmeter.grammar import UNTAGGED
 from spanmeter_gateway.alerting import places, series
 from spanmeter_gateway.alerting.features import INTERVAL_S
 from spanmeter_gateway.alerting.promql import (

@@ -2,7 +2,7 @@
 
 import time
 
-from spanmeter.attribution import Attribution
+from spanmeter.grammar import Attribution
 from spanmeter.dialects.dialect import Dialect, RequestFacts, ResponseFacts
 from spanmeter_gateway.receipt import Attempt, OpenCall, Receipt, Trace
 from spanmeter_gateway.relay.chunk_times import ChunkTimes

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TypeVar
 
-from spanmeter.attribution import UNTAGGED
+from spanmeter.grammar import UNTAGGED
 from spanmeter_gateway.telemetry import names
 
 _Seen = TypeVar("_Seen")
