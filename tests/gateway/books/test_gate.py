@@ -3,12 +3,13 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 import uvicorn
+from starlette.types import ASGIApp
 
 from spanmeter_gateway.books import connections
 from spanmeter_gateway.books.app import create_app
@@ -18,14 +19,21 @@ TOKEN = "s3cret"
 PAGE = b"# TYPE a gauge\na 1\n" * 200
 
 
-def render(accept: str | None, *, scraper: str | None) -> tuple[bytes, str]:
+def render(
+    accept: str | None, *, scraper: str | None, has_left: Callable[[], bool]
+) -> tuple[bytes, str]:
     return PAGE, "text/plain"
 
 
 @contextmanager
 def serving(*, host: str = "127.0.0.1", token: str | None = None) -> Iterator[int]:
+    with serving_app(create_app(render, host=host, token=token)) as port:
+        yield port
+
+
+@contextmanager
+def serving_app(app: ASGIApp) -> Iterator[int]:
     """Serve the books' application as `run_books` does."""
-    app = create_app(render, host=host, token=token)
     config = uvicorn.Config(
         app, http=connections.BooksProtocol, lifespan="off", ws="none", log_config=None,
         server_header=False,

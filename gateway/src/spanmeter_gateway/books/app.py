@@ -1,9 +1,12 @@
 """The books' own HTTP surface: what Prometheus scrapes, and whether the books are up."""
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
+from anyio import from_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
@@ -21,9 +24,12 @@ class Render(Protocol):
     """Print the registry for an `Accept` header: the body and its content type.
 
     `scraper` names who scrapes; `None` is somebody who only looks: see `Registry.collect`.
+    `has_left` is asked when the page is ready: nobody saw it, when its reader has gone.
     """
 
-    def __call__(self, accept: str | None, *, scraper: str | None) -> tuple[bytes, str]: ...
+    def __call__(
+        self, accept: str | None, *, scraper: str | None, has_left: Callable[[], bool]
+    ) -> tuple[bytes, str]: ...
 
 
 def render_with(registry: Registry, lock: AbstractContextManager[object]) -> Render:
@@ -35,12 +41,18 @@ def render_with(registry: Registry, lock: AbstractContextManager[object]) -> Ren
     scrapers = Scrapers()
     printing = threading.Lock()
 
-    def render(accept: str | None, *, scraper: str | None) -> tuple[bytes, str]:
+    def render(
+        accept: str | None, *, scraper: str | None, has_left: Callable[[], bool]
+    ) -> tuple[bytes, str]:
         with printing:
             with lock:
                 reader = Reader.NONE if scraper is None else scrapers.reader(scraper)
                 families, gauges = registry.collect(reader), registry.gauges()
-            return print_text(families, gauges, accept)
+            page = print_text(families, gauges, accept)
+            if reader and has_left():
+                with lock:
+                    registry.show_again(reader, families)
+            return page
 
     return render
 
@@ -56,7 +68,11 @@ def create_app(render: Render, *, host: str = "127.0.0.1", token: str | None = N
         address = request.client.host if request.client else ""
         is_peek = request.query_params.get("peek") in {"true", "1"}
         scraper = None if is_peek else f"{address} {request.headers.get('user-agent', '')}"
-        body, content_type = render(request.headers.get("accept"), scraper=scraper)
+        body, content_type = render(
+            request.headers.get("accept"),
+            scraper=scraper,
+            has_left=partial(from_thread.run, request.is_disconnected),
+        )
         return Response(body, headers={"content-type": content_type})
 
     @app.get("/healthz")
