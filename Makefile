@@ -1,7 +1,7 @@
 # Everything a developer or an operator runs. `make run` and `make test` need Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := instrumentation/src gateway/src tests bench fuzz grafana
+SOURCES := instrumentation/src gateway/src tests bench examples fuzz grafana
 HOT := tests/gateway/relay tests/gateway/upstreams tests/gateway/routing tests/instrumentation tests/fuzz
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 

@@ -23,6 +23,7 @@ from bench import (
     crowd,
     dashboards,
     environment,
+    in_app,
     measures,
     profiler,
     results,
@@ -94,6 +95,7 @@ MEASURES: dict[str, Measure] = {
     "cold-start": Measure(25, cold.starts),
     "books": Measure(30, lambda stage: books.receipt_cost(stage.contest, stage.mock)),
     "together": Measure(110, _together),
+    "in-app": Measure(20, lambda stage: in_app.costs(stage.contest.pace.rounds)),
 }
 """In this order; the numbers are the seconds that each takes at full pace, for who waits."""
 INSTALL = "install"
@@ -150,7 +152,11 @@ def _sustained(rig: Rig, arguments: argparse.Namespace) -> None:
 
 def _dashboards(rig: Rig, arguments: argparse.Namespace) -> None:
     try:
-        dashboards.run(scrape_s=arguments.scrape_seconds, is_quick=arguments.quick)
+        dashboards.run(
+            scrape_s=arguments.scrape_seconds,
+            is_quick=arguments.quick,
+            matching=arguments.matching,
+        )
     except Failed as error:
         sys.exit(f"bench: {error}")
 
@@ -191,6 +197,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=1, help="of sustained: relays")
     parser.add_argument("--scrape-seconds", type=int, default=60, help="of dashboards")
+    parser.add_argument(
+        "--matching", default="", help="of dashboards: only queries with this in their place"
+    )
     return parser.parse_args()
 
 

@@ -17,8 +17,9 @@ _RECIPES = {
     "otelcol-spanmeter": ("otelcol", [_ROOT / "deploy/collector/builder.yaml"]),
     "prometheus3": ("prometheus3", [_ROOT / "tests/collector/prometheus3/go.mod"]),
     "fastforward": ("fastforward", [_FASTFORWARD / "go.mod", _FASTFORWARD / "main.go"]),
+    "llama-index": ("llama-index", [_ROOT / "tests/in_app/llama_index/requirements.txt"]),
 }
-"""What is built from source: its folder in the cache, the files whose hash is the next folder.
+"""What is built or installed once: its folder in the cache, the files whose hash is the next one.
 
 The script `build` beside each file builds it.
 """

@@ -2,8 +2,9 @@
 //
 //	blocks -folder TSDB -from UNIX -to UNIX -step SECONDS < SERIES
 //
-// A line of SERIES is a JSON object: labels, and `per_hour` of a counter or `level` of a gauge. A counter
-// grows in whole steps, as one of events does, and by more at day than at night.
+// A line of SERIES is a JSON object: labels, `per_hour` of a counter or `level` of a gauge, and `every`, the
+// seconds between its samples, a multiple of -step. A counter grows in whole steps, as one of events does, and
+// by more at day than at night.
 package main
 
 import (
@@ -29,6 +30,7 @@ type series struct {
 	Labels  map[string]string `json:"labels"`
 	PerHour float64           `json:"per_hour"`
 	Level   *float64          `json:"level"`
+	Every   int64             `json:"every"`
 	labels  labels.Labels
 	ref     storage.SeriesRef
 }
@@ -37,7 +39,7 @@ func main() {
 	folder := flag.String("folder", "", "data folder")
 	from := flag.Int64("from", 0, "first scrape, Unix time")
 	to := flag.Int64("to", 0, "last scrape, Unix time")
-	step := flag.Int64("step", 15, "seconds between scrapes")
+	step := flag.Int64("step", 15, "seconds between samples")
 	flag.Parse()
 	every, err := read(os.Stdin)
 	if err != nil {
@@ -85,6 +87,9 @@ func write(folder string, every []series, when span) error {
 		hours += 3 * (1 - math.Cos(hours*math.Pi/12))
 		for i := range every {
 			each := &every[i]
+			if (at-when.origin)%each.Every != 0 {
+				continue
+			}
 			value := math.Floor(each.PerHour * hours)
 			if each.Level != nil {
 				value = *each.Level

@@ -1,7 +1,6 @@
 """What the two packages need, and what they are built and tested with, may be used by anybody."""
 
 import os
-import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -15,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/licences.md"
 OURS = ("spanmeter", "spanmeter-gateway")
 PERMISSIVE = {
-    *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0"),
+    *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CNRI-Python", "ISC", "MIT", "MIT-0"),
+    "PSF-2.0",
 }
 SPDX_BY_TEXT = {
     "Apache 2.0": "Apache-2.0",
@@ -24,14 +24,18 @@ SPDX_BY_TEXT = {
     "3-Clause BSD License": "BSD-3-Clause",
     "BSD 2-Clause License": "BSD-2-Clause",
     "BSD": "BSD-3-Clause",
+    "BSD License": "BSD-3-Clause",
+    "Dual License": "Apache-2.0 OR BSD-3-Clause",  # python-dateutil: its classifiers say of which
     "ISC License": "ISC",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "New BSD": "BSD-3-Clause",
 }
 """What packages wrote before there were SPDX expressions (PEP 639)."""
 FILE_LEVEL = {
     "certifi": "a list of certificate authorities, used as it is",
     "hypothesis": "a tool for tests, no part of what runs",
+    "orjson": "needed by LangChain, which tests alone use",
     "pathspec": "a tool of mypy's, no part of what runs",
 }
 """MPL-2.0 binds changes of its own files alone, and nothing of these is changed."""
@@ -84,16 +88,16 @@ def licence(each: Distribution) -> str:
         if line.startswith("License :: ") and "DFSG" not in line
     ]
     text = fields.get("License") or " OR ".join(classified)
-    return SPDX_BY_TEXT.get(text, text)
+    title = text.partition("\n")[0]  # some write the whole text of it
+    return SPDX_BY_TEXT.get(title, title)
 
 
 def is_permissive(name: str, expression: str) -> bool:
     """Say whether every part of it is permissive, or leaves a choice that is."""
-    if name in FILE_LEVEL:
-        return expression == "MPL-2.0"
+    fine = PERMISSIVE | {"MPL-2.0"} if name in FILE_LEVEL else PERMISSIVE
     return all(
-        any(choice.strip(" ()") in PERMISSIVE for choice in part.split(" OR "))
-        for part in re.split(r" AND ", expression)
+        any(choice.strip(" ()") in fine for choice in part.split(" OR "))
+        for part in expression.split(" AND ")
     )
 
 

@@ -11,12 +11,14 @@ from opentelemetry import baggage, context
 
 import spanmeter
 from spanmeter import Attribution, InvalidAttribution
+from spanmeter.context import believe_baggage
 
 
 @pytest.fixture(autouse=True)
-def _no_default() -> Iterator[None]:
+def _as_at_first() -> Iterator[None]:
     yield
     spanmeter.set_default()
+    believe_baggage(is_believed=False)
 
 
 def test_nothing_is_said_at_first() -> None:
@@ -88,7 +90,7 @@ def test_a_generator_is_attributed_while_it_runs_and_its_reader_is_not() -> None
     steps = stream()
     with spanmeter.feature("reader"):
         seen = [(next(steps), spanmeter.current().feature) for _ in range(2)]
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
 
     assert seen == [("chat", "reader")] * 2
     assert ended == ["chat"]
@@ -105,9 +107,9 @@ def test_a_generator_is_sent_to_thrown_into_and_returns_as_without_the_decorator
 
     talking = dialogue()
     next(talking)
-    assert talking.throw(KeyError) == "caught"  # type: ignore[attr-defined]
+    assert talking.throw(KeyError) == "caught"
     with pytest.raises(StopIteration) as end:
-        talking.send("bye")  # type: ignore[attr-defined]
+        talking.send("bye")
     assert end.value.value == "bye"
 
 
@@ -123,7 +125,7 @@ def test_an_async_generator_is_ended_by_another_task_without_a_word() -> None:
     async def read() -> list[tuple[str, str]]:
         steps = stream()
         seen = [(await anext(steps), spanmeter.current().feature)]
-        await asyncio.create_task(steps.aclose())  # type: ignore[attr-defined]
+        await asyncio.create_task(steps.aclose())
         return seen
 
     ended: list[str] = []
@@ -174,7 +176,9 @@ def plain_current() -> str:
     return spanmeter.current().feature
 
 
-def test_what_the_code_says_comes_before_baggage_and_that_before_the_default() -> None:
+def test_what_the_code_says_comes_before_baggage_that_is_believed_and_that_before_the_default() -> (
+    None
+):
     spanmeter.set_default("shop", task="serve", tags={"env": "prod"})
     assert spanmeter.current() == Attribution("shop", "serve", (("env", "prod"),))
 
@@ -184,6 +188,8 @@ def test_what_the_code_says_comes_before_baggage_and_that_before_the_default() -
         )
     )
     try:
+        assert spanmeter.current() == Attribution("shop", "serve", (("env", "prod"),))
+        believe_baggage(is_believed=True)
         assert spanmeter.current() == Attribution("x", "serve", (("env", "dev"),))
         with spanmeter.feature("chat"):
             assert spanmeter.current() == Attribution("chat", "serve", (("env", "dev"),))
@@ -199,11 +205,11 @@ def test_what_the_code_says_comes_before_baggage_and_that_before_the_default() -
         (lambda: spanmeter.feature("a\nb"), "invalid_feature", 'invalid feature "ab": '),
         (lambda: spanmeter.feature("f" * 101), "invalid_feature", "expected 1-100 characters"),
         (lambda: spanmeter.feature("untagged"), "invalid_feature", "calls without a feature"),
-        (lambda: spanmeter.feature(None), "invalid_feature", "is a string, not NoneType"),  # type: ignore[arg-type]
+        (lambda: spanmeter.feature(None), "invalid_feature", "is a string, not NoneType"),
         (lambda: spanmeter.task("x\x00"), "invalid_task", 'invalid task "x": '),
         (lambda: spanmeter.tags(env="no blanks"), "invalid_tag", 'tag "env:no blanks": expected'),
         (lambda: spanmeter.tags({"k" * 65: "v"}), "invalid_tag", "each 1-64 characters"),
-        (lambda: spanmeter.tags(env=1.5), "invalid_tag", "a boolean, not float"),  # type: ignore[arg-type]
+        (lambda: spanmeter.tags(env=1.5), "invalid_tag", "a boolean, not float"),
         (lambda: spanmeter.tags({f"k{n}": "v" for n in range(11)}), "too_many_tags", '"k10", exp'),
         (lambda: spanmeter.set_default("a\tb"), "invalid_feature", 'invalid feature "ab"'),
     ],

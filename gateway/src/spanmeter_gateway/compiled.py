@@ -22,6 +22,7 @@ from spanmeter_gateway.errors import CannotCompile
 # What defines msgspec types stays as it is: mypyc keeps no annotations for msgspec to read.
 MODULES = (
     "spanmeter/attribution_sources.py",
+    "spanmeter/decoding.py",
     "spanmeter/dialects/answer.py",
     "spanmeter/dialects/anthropic_messages.py",
     "spanmeter/dialects/found.py",
@@ -37,6 +38,7 @@ MODULES = (
     "spanmeter/dialects/registry.py",
     "spanmeter/dialects/request.py",
     "spanmeter/dialects/sse.py",
+    "spanmeter/outcome.py",
     "spanmeter_gateway/relay/account.py",
     "spanmeter_gateway/relay/answer.py",
     "spanmeter_gateway/relay/body_edit.py",
@@ -44,7 +46,6 @@ MODULES = (
     "spanmeter_gateway/relay/caller.py",
     "spanmeter_gateway/relay/caller_connection.py",
     "spanmeter_gateway/relay/chunk_times.py",
-    "spanmeter_gateway/relay/decoding.py",
     "spanmeter_gateway/relay/exchange.py",
     "spanmeter_gateway/relay/head.py",
     "spanmeter_gateway/relay/inbound.py",

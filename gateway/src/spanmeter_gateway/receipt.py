@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from spanmeter.outcome import Outcome
 from spanmeter.usage import Usage
 
 FORMAT = 1
@@ -28,9 +29,6 @@ CHUNK_SECONDS = (
 """Upper bounds of the buckets of `Attempt.chunk_times`: those of the GenAI conventions' durations,
 as the books' histograms have them."""
 
-Outcome = Literal[
-    "ok", "caller_error", "policy_denied", "provider_error", "gateway_error", "cancelled"
-]
 Kind = Literal["call", "passthrough"]
 
 

@@ -6,11 +6,12 @@ until something further inside says otherwise. One of them may be entered many t
 many threads and tasks at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import wraps
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from spanmeter import decorating
 from spanmeter.baggage import inherited
@@ -29,6 +30,7 @@ class _Frame(NamedTuple):
 
 _frame: ContextVar[_Frame | None] = ContextVar("spanmeter", default=None)
 _default = Attribution()
+_believes_baggage = False
 
 
 class Scope:
@@ -90,13 +92,13 @@ def tags(pairs: Mapping[str, TagValue] | None = None, /, **named: TagValue) -> S
 def current() -> Attribution:
     """Return what a call made here and now is attributed to.
 
-    What the code says counts first, then W3C baggage that OpenTelemetry took from the request
-    that is being served, then the default of the process.
+    What the code says counts first, then, where `believe_baggage` asked for it, W3C baggage that
+    OpenTelemetry took from the request that is being served, then the default of the process.
     """
     frame = _frame.get()
     if frame is not None:
         return frame.attribution
-    said = inherited()
+    said = inherited() if _believes_baggage else None
     return _default if said is None else _cut(_over(_default, said))
 
 
@@ -115,6 +117,31 @@ def set_default(
     )
 
 
+@contextmanager
+def serving(scopes: Iterable[Scope]) -> Iterator[None]:
+    """Enter scopes for a request or a message, and leave at its end whatever it left entered.
+
+    A generator that was not read to its end may hold a block open: the next request, of the same
+    thread perhaps, must not be taken for its own.
+    """
+    outer = _frame.get()
+    for scope in scopes:
+        scope.__enter__()
+    try:
+        yield
+    finally:
+        _frame.set(outer)
+
+
+def believe_baggage(*, is_believed: bool) -> None:
+    """Say whether OpenTelemetry's current baggage counts; at first it does not.
+
+    OpenTelemetry takes it from any request, and from outside anybody may have written it.
+    """
+    global _believes_baggage
+    _believes_baggage = is_believed
+
+
 def carrying(function: Function) -> Function:
     """Bind a function to the current context, for a thread pool: those do not take it along.
 
@@ -126,7 +153,7 @@ def carrying(function: Function) -> Function:
     def run(*args: Any, **kwargs: Any) -> Any:
         return context.copy().run(function, *args, **kwargs)
 
-    return run  # type: ignore[return-value]
+    return cast(Function, run)
 
 
 def _checked(pairs: Mapping[str, TagValue]) -> tuple[tuple[str, str], ...]:

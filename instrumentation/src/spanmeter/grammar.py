@@ -22,7 +22,7 @@ TAG_RULE = (
 
 HALF = "[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?"
 _HALF_TAG = re.compile(HALF)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAX_SHOWN = 64
 
 

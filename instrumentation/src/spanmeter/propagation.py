@@ -4,15 +4,18 @@ Nothing is ever added for a host that is not listed.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from spanmeter.baggage import attribution_of, baggage_of, baggage_pairs
 from spanmeter.context import Received, current
 from spanmeter.errors import InvalidSetting
 from spanmeter.grammar import UNTAGGED, Attribution
+
+if TYPE_CHECKING:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 Headers = list[tuple[str, str]]
 
@@ -59,6 +62,8 @@ def _parsed(text: str) -> _Host:
             f'"{text}" is no address of a gateway: expected http://host:port, host, host:port '
             "or *.domain"
         )
+    if not name.isascii():
+        name = name.encode("idna").decode()  # as clients write it on the wire
     if port is None and has_scheme:
         port = 443 if url.scheme == "https" else 80
     return _Host(name, port)
@@ -72,17 +77,30 @@ class Propagation(NamedTuple):
     services: Hosts = Hosts()
     """Services of our own, told the current attribution as W3C baggage."""
 
+    def tells(self, host: str, port: int | None) -> bool:
+        """Say whether a host is told anything; most are not."""
+        return _role(self, host, port) is not None
+
     def headers(self, host: str, port: int | None, present: Mapping[str, str]) -> Headers:
         """Return the headers to set on a request, given those that it has (lower-case names).
 
-        What the application set itself stays as it is, except that baggage is added to.
+        What the application set itself stays as it is, except that baggage is added to. `host` is
+        as it goes over the wire (IDNA).
         """
-        origin = (host, port)
-        if origin in self.gateways:
-            return [pair for pair in _to_gateway() if pair[0] not in present]
-        if origin in self.services and (said := current()) != _NOTHING:
+        role = _role(self, host, port)
+        if role == "gateway":
+            added = [pair for pair in _headers_of(current()) if pair[0] not in present]
+            return added if "traceparent" in present else [*added, *_trace_headers()]
+        if role == "service" and (said := current()) != _NOTHING:
             return [("baggage", baggage_of(said, present.get("baggage", "")))]
         return []
+
+
+@lru_cache(maxsize=1024)
+def _role(rules: Propagation, host: str, port: int | None) -> str | None:
+    if (host, port) in rules.gateways:
+        return "gateway"
+    return "service" if (host, port) in rules.services else None
 
 
 _NOTHING = Attribution()
@@ -103,20 +121,20 @@ def received(carrier: Mapping[str, str]) -> Received:
     return Received(attribution_of(baggage_pairs([line])))
 
 
-def _to_gateway() -> Iterator[tuple[str, str]]:
-    yield from _headers_of(current())
-    yield from _trace_headers()
-
-
 def _trace_headers() -> Iterable[tuple[str, str]]:
     # Only these two of what OpenTelemetry propagates: baggage of others is not the gateway's.
     if "opentelemetry.trace" not in sys.modules:  # then there is no span
         return ()
+    carrier: dict[str, str] = {}
+    _trace_context().inject(carrier)
+    return carrier.items()
+
+
+@lru_cache(maxsize=1)
+def _trace_context() -> "TraceContextTextMapPropagator":
     from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 - see above
 
-    carrier: dict[str, str] = {}
-    tracecontext.TraceContextTextMapPropagator().inject(carrier)
-    return carrier.items()
+    return tracecontext.TraceContextTextMapPropagator()
 
 
 @lru_cache(maxsize=1024)

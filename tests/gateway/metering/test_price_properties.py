@@ -54,7 +54,7 @@ def _more(usage: Usage, name: str, by: int) -> Usage:
 
 @pytest.mark.parametrize(("provider", "model"), MODELS)
 @given(usage=ANY_USAGE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_usage_raises_or_is_billed_below_zero(provider: str, model: str, usage: Usage) -> None:
     bill = BOOK.bill(receipt(provider, model, usage))
 
@@ -63,7 +63,7 @@ def test_no_usage_raises_or_is_billed_below_zero(provider: str, model: str, usag
 
 
 @given(usage=ANY_USAGE)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_classes_add_up_to_the_totals_however_odd_the_parts(usage: Usage) -> None:
     classes: dict[str, int] = dict(divide(usage))
 
@@ -81,7 +81,7 @@ def test_classes_add_up_to_the_totals_however_odd_the_parts(usage: Usage) -> Non
 
 @pytest.mark.parametrize(("provider", "model"), MODELS[:-1])
 @given(usage=consistent())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_costs_are_of_the_classes_that_have_tokens(provider: str, model: str, usage: Usage) -> None:
     bill = BOOK.bill(receipt(provider, model, usage))
 
@@ -91,7 +91,7 @@ def test_costs_are_of_the_classes_that_have_tokens(provider: str, model: str, us
 
 @pytest.mark.parametrize(("provider", "model"), MODELS[:-1])
 @given(usage=consistent(), by=st.integers(1, 300_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_more_tokens_never_cost_less(provider: str, model: str, usage: Usage, by: int) -> None:
     cost, more_input, more_output = (
         BOOK.bill(receipt(provider, model, grown)).total_nanos or 0

@@ -11,7 +11,7 @@ import zstandard
 from tests.gateway.relay.doubles import World
 from tests.gateway.relay.test_request import OPENAI, written
 
-from spanmeter_gateway.relay.decoding import LIMIT_BYTES, Undecodable, decode_whole
+from spanmeter.decoding import LIMIT_BYTES, Undecodable, decode_whole
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
 from spanmeter_gateway.relay.response import Framing, write_head
 from spanmeter_gateway.relay.upload import Upload

@@ -9,8 +9,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanmeter_gateway.relay import decoding
-from spanmeter_gateway.relay.decoding import Undecodable, decode_whole, decoder_for
+from spanmeter import decoding
+from spanmeter.decoding import Undecodable, decode_whole, decoder_for
 
 
 def raw_deflate(body: bytes) -> bytes:

@@ -99,7 +99,7 @@ def answers(caller: Caller) -> list[bytes]:
     return [part.partition(b"\r\n\r\n")[2] for part in caller.got.split(b"HTTP/1.1 200 OK\r\n")[1:]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     asked=st.lists(requests(), min_size=1, max_size=5),
     cuts=st.lists(st.integers(0, 100_000), max_size=9),
@@ -125,7 +125,7 @@ def test_requests_in_a_row_become_the_same_calls_in_any_pieces(
     run(check)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     noise=st.one_of(
         st.binary(max_size=300),

@@ -31,7 +31,7 @@ def lines_of(message: bytes) -> list[bytes]:
     return message.partition(b"\r\n\r\n")[0].split(b"\r\n")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     name=st.sampled_from(OURS),
     value=st.lists(

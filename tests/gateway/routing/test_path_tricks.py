@@ -153,7 +153,7 @@ def leniently(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(
     parts=st.lists(st.sampled_from(PIECES), min_size=1, max_size=7),
     separator=st.sampled_from(["/", ""]),

@@ -56,7 +56,7 @@ def family_of(metric: names.Metric, *points: Point) -> Family:
     return Family(metric, metric.attributes, list(points))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(RECEIPTS, BILLS), max_size=5))
 def test_every_series_of_the_page_is_sent_with_the_same_labels_and_value(
     entries: list[tuple[Receipt, Bill]],

@@ -13,7 +13,7 @@ from spanmeter_gateway.upstreams.connection import AnswerHead, AnswerSink, Upstr
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-MANY = settings(max_examples=80, deadline=None)
+MANY = settings(max_examples=80)
 
 
 @dataclass

@@ -80,7 +80,7 @@ PARTS = st.sampled_from(
 CHUNKS = st.binary(min_size=1, max_size=20).map(lambda data: b"%x\r\n%b\r\n" % (len(data), data))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(read=st.lists(st.one_of(CHUNKS, PARTS), max_size=6).map(b"".join))
 def test_chunks_are_whole_only_where_the_parser_takes_them_so(read: bytes) -> None:
     heard = Parsed()

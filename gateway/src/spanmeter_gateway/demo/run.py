@@ -30,8 +30,7 @@ def demo(console: Console, data_dir: Path | None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     with suppress(KeyboardInterrupt), ExitStack() as running:
         folder = data_dir or Path(running.enter_context(tempfile.TemporaryDirectory()))
-        config = demo_config(folder, running.enter_context(_provider()))
-        running.enter_context(_gateway(config))
+        config = running.enter_context(gateway(folder))
         traffic = Traffic(config.listen_host, config.listen_port)
         traffic.start()
         running.callback(traffic.stop)
@@ -47,6 +46,15 @@ def demo(console: Console, data_dir: Path | None) -> None:
             soft_wrap=True,
         )
         top_table.follow(console, config.books_url)
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[Config]:
+    """Run a gateway before the pretend provider; yields what it serves by once it answers."""
+    with _provider() as provider_url:
+        config = demo_config(folder, provider_url)
+        with _gateway(config):
+            yield config
 
 
 def demo_config(folder: Path, provider_url: str) -> Config:

@@ -2,8 +2,9 @@
 
 import time
 
-from spanmeter.grammar import Attribution
 from spanmeter.dialects.dialect import Dialect, RequestFacts, ResponseFacts
+from spanmeter.grammar import Attribution
+from spanmeter.semconv import MAX_MODEL_CHARS
 from spanmeter_gateway.receipt import Attempt, OpenCall, Receipt, Trace
 from spanmeter_gateway.relay.chunk_times import ChunkTimes
 from spanmeter_gateway.relay.outcome import Verdict
@@ -12,7 +13,6 @@ from spanmeter_gateway.upstreams.upstream import Upstream
 
 UNTAGGED = Attribution()
 NO_FACTS = ResponseFacts()
-LONGEST_MODEL = 256
 
 
 class OpenAttempt:
@@ -161,7 +161,7 @@ class Account:
     def request_model(self) -> str | None:
         """The model that the caller asked, cut to a length that no real name has."""
         model = self.facts.model if self.facts is not None else None
-        return model[:LONGEST_MODEL] if model is not None else None
+        return model[:MAX_MODEL_CHARS] if model is not None else None
 
     def as_open(self, listen: tuple[str, int]) -> OpenCall:
         """Write what books enter should this relay die before the call ends."""

@@ -24,6 +24,13 @@ GATEWAY_HEADERS = frozenset(
     (b"x-provider", b"x-lectr-provider", b"x-gateway-key", b"x-lectr-key", b"x-routing-enabled")
 )
 """Ours beside the attribution headers; never forwarded."""
+OTHER_GATEWAYS_KEYS = frozenset(
+    (
+        *(b"helicone-auth", b"x-portkey-api-key", b"cf-aig-authorization"),
+        *(b"x-bf-vk", b"x-litellm-api-key"),
+    )
+)
+"""A client that came from another gateway may still send its key; no provider may see it."""
 
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"))
 
@@ -64,7 +71,7 @@ def _classify(name: bytes) -> tuple[bytes, int]:
         kind = _SINGLE
     elif lower in HOP_BY_HOP:
         kind = _HOP
-    elif lower in GATEWAY_HEADERS:
+    elif lower in GATEWAY_HEADERS or lower in OTHER_GATEWAYS_KEYS:
         kind = _GATEWAY
     elif is_attribution_header(lower):
         kind = _ATTRIBUTION

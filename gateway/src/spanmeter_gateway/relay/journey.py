@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from spanmeter.attribution import AttributionRules, attribute
+from spanmeter.decoding import Undecodable, decode_whole
 from spanmeter.dialects.dialect import Dialect, RequestFacts
 from spanmeter.errors import InvalidAttribution, UnreadableBody
 from spanmeter_gateway.access.keys import GatewayKeys
 from spanmeter_gateway.errors import CallerError, InvalidTag, MalformedBody
 from spanmeter_gateway.relay.account import UNTAGGED, Account
 from spanmeter_gateway.relay.body_edit import with_include_usage, without_member
-from spanmeter_gateway.relay.decoding import Undecodable, decode_whole
 from spanmeter_gateway.relay.head import RequestHead
 from spanmeter_gateway.relay.plan import Plan
 from spanmeter_gateway.routing.address import AZURE, Address

@@ -6,10 +6,10 @@ call is unmetered with a reason.
 
 import logging
 
+from spanmeter.decoding import Decoder, Undecodable, decoder_for
 from spanmeter.dialects.answer import BULK_BYTES
 from spanmeter.dialects.dialect import Dialect, ResponseFacts, Tally
 from spanmeter_gateway.relay.account import NO_FACTS
-from spanmeter_gateway.relay.decoding import Decoder, Undecodable, decoder_for
 from spanmeter_gateway.relay.usage_chunk import UsageChunkFilter
 
 log = logging.getLogger("spanmeter.relay")

@@ -1,15 +1,8 @@
-"""The bounds of the histograms' buckets, each in its metric's unit, and where they come from.
+"""The bounds of the gateway's own histograms, each in its metric's unit, and where they come from.
 
-GENAI and HTTP are the pages that `names` cites.
+HTTP is the pages that `names` cites; the GenAI metrics' are in `spanmeter.genai_metrics`.
 """
 
-# GENAI gen-ai-metrics.md, and two more: long reasoning calls last beyond its 82 s.
-GENAI_SECONDS = (
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
-    163.84, 327.68,
-)  # fmt: skip
-# GENAI gen-ai-token-metrics.md: powers of 4.
-GENAI_TOKENS = tuple(float(4**power) for power in range(14))
 # HTTP http-metrics.md.
 HTTP_SECONDS = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,

@@ -207,19 +207,5 @@ class _InferenceCells:
 def _add_by_modality(
     cells: _ByLabel[Counter], total: int, split: tuple[int | None, int | None, int | None]
 ) -> None:
-    """Count a total by modality: what the provider split off, and the rest as `unknown`.
-
-    The modalities always add up to the total; a split that exceeds it is not believed.
-    """
-    text, image, audio = split
-    rest = total - (text or 0) - (image or 0) - (audio or 0)
-    if rest < 0:
-        rest, text, image, audio = total, None, None, None
-    if text:
-        cells["text"].add(text)
-    if image:
-        cells["image"].add(image)
-    if audio:
-        cells["audio"].add(audio)
-    if rest:
-        cells[names.UNKNOWN_MODALITY].add(rest)
+    for modality, tokens in names.by_modality(total, split):
+        cells[modality].add(tokens)

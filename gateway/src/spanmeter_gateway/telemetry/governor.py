@@ -32,7 +32,7 @@ _KEPT = (None, len(_LABELS), 1, 0)
 # Up to which share of all series, in percent, a new breakdown is taken at each tier. When tags have
 # filled the first half, 200 features of 80 to 100 series still find room. The last tenth is for
 # errors, and for what is folded altogether, which outcomes and error types still divide.
-_PERCENT = (50, 60, 90)
+NEW_BREAKDOWN_PERCENT = (50, 60, 90)
 _PERCENT_OF_KNOWN = 70
 """Up to which a breakdown that exists may meet something new: an outcome, a token class."""
 _PERCENT_OF_COUNTERS = 95
@@ -73,7 +73,7 @@ class Governor:
     ) -> None:
         self._clock_ns = clock_ns
         self._budget = budgets.series
-        self._limits = [budgets.series * percent // 100 for percent in _PERCENT]
+        self._limits = [budgets.series * percent // 100 for percent in NEW_BREAKDOWN_PERCENT]
         self._limit_of_known = budgets.series * _PERCENT_OF_KNOWN // 100
         self._limit_of_counters = budgets.series * _PERCENT_OF_COUNTERS // 100
         pinned = budgets.pinned

@@ -13,8 +13,9 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-Value = str | bool | int | float | tuple[str, ...]
-"""What an attribute may be. An `int` must fit 64 bits with sign, as `fits` tells."""
+from spanmeter.span_attributes import Value, fits
+
+__all__ = ["Value", "fits"]
 
 # Fields that hold an attribute.
 SPAN_ATTRIBUTE = 9
@@ -57,11 +58,6 @@ def fixed64(field: int, number: int) -> bytes:
 def fixed32(field: int, number: int) -> bytes:
     """Encode a field of four bytes: flags."""
     return varint(field << 3 | 5) + _pack_fixed32(number)
-
-
-def fits(number: int) -> bool:
-    """Say whether an integer can be an attribute."""
-    return -(1 << 63) <= number < 1 << 63
 
 
 def any_value(value: Value) -> bytes:

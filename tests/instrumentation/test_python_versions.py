@@ -1,0 +1,29 @@
+"""The package runs on Python 3.10 and later, of which this machine may have only one."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "instrumentation/src").rglob("*.py"))
+OLDEST, NEWEST = "3.10", "3.14"
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_mypy_accepts_the_package_as_of_another_python(version: str) -> None:
+    # It knows which version has which name and syntax; those between the two lack nothing.
+    mypy = (sys.executable, "-m", "mypy", "--python-version", version, "--package", "spanmeter")
+
+    checked = subprocess.run(mypy, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_syntax_is_newer_than_the_oldest_python(file: Path) -> None:
+    major, minor = map(int, OLDEST.split("."))
+
+    ast.parse(file.read_text(), filename=str(file), feature_version=(major, minor))
