@@ -6,6 +6,7 @@ answer, one query at a time.
 
 import hashlib
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.dashboards import fleet, history, shipped
-from tests.dashboards.answers import Answer, Choices, ask, question
+from tests.dashboards.answers import Answer, Choices, ask, decided, question
 from tests.dashboards.fleet import Series
 from tests.dashboards.grafana_queries import Choice, Window
 from tests.prometheus_process import PrometheusProcess
@@ -23,6 +24,8 @@ from tests.prometheus_process import PrometheusProcess
 from bench.processes import Failed
 from bench.rig import CACHE
 from bench.stage import tell
+from grafana import sources
+from spanmeter_gateway.alerting.sums import INTERVAL_S
 
 SOURCE = Path(__file__).parent / "blocks"
 FEATURES, MODELS, DAYS = 30, 30, 14
@@ -30,6 +33,8 @@ RANGES_H = (24, 7 * 24, 14 * 24)
 LIMIT_S = 1.0
 ROUNDS = 3
 SLOWEST = 15
+SUMS = frozenset(source.recorded for source in sources.ALL)
+"""Written as often as the rules record them, however seldom scrapes are."""
 KEEP = "--storage.tsdb.retention.time=60d"
 
 
@@ -44,8 +49,11 @@ class Took:
     place: str
 
 
-def run(*, scrape_s: int, is_quick: bool) -> list[Took]:
-    """Write the history, ask everything, print what is slow; the slowest first."""
+def run(*, scrape_s: int, is_quick: bool, matching: str) -> list[Took]:
+    """Write the history, ask everything, print what is slow; the slowest first.
+
+    `matching` is a regular expression: only queries whose dashboard and panel have it are asked.
+    """
     prometheus = PrometheusProcess({}, flags=[KEEP])
     read = "".join(file.read_text() for file in shipped.DIST.glob("*.json"))
     every = list(history.shipped_series(fleet.dense(FEATURES, MODELS), read))
@@ -57,7 +65,9 @@ def run(*, scrape_s: int, is_quick: bool) -> list[Took]:
             each
             for range_h in ranges_h
             for uid in shipped.UIDS
-            for each in _of_dashboard(prometheus.url, uid, _window(range_h, scrape_s))
+            for each in _of_dashboard(
+                prometheus.url, uid, _window(range_h, scrape_s), matching=matching
+            )
         ]
     took.sort(key=lambda each: each.seconds, reverse=True)
     _show(took)
@@ -74,20 +84,23 @@ def _window(range_h: int, scrape_s: int) -> Window:
     return Window(until_s=history.UNTIL_S, range_s=range_h * 3600, scrape_s=scrape_s)
 
 
-def _of_dashboard(url: str, uid: str, window: Window) -> list[Took]:
+def _of_dashboard(url: str, uid: str, window: Window, *, matching: str) -> list[Took]:
     dashboard = shipped.load(uid)
     range_h = window.range_s // 3600
     choices: Choices = {"feature": Choice(("feature-29",), None, is_many=False)}
-    choices = {**choices, **shipped.at_all(dashboard)}
-    found = []
+    choices = decided(url, dashboard, {**choices, **shipped.at_all(dashboard)}, window)
+    found: list[Took] = []
     for target in shipped.everything(dashboard):
+        if not re.search(matching, f"{uid} / {target.place}"):
+            continue
         asked = question(target, choices, window)
         begun_s = _cpu_s(url)
         answers = [ask(url, asked) for _ in range(ROUNDS)]
         seconds = (_cpu_s(url) - begun_s) / ROUNDS
         _require(answers)
         found.append(Took(seconds, range_h, uid, target.place))
-    tell(f"{uid}, {range_h} h: slowest {max(each.seconds for each in found):.3f} s")
+    slowest = max((each.seconds for each in found), default=0.0)
+    tell(f"{uid}, {range_h} h: {len(found)} queries, slowest {slowest:.3f} s")
     return found
 
 
@@ -115,18 +128,20 @@ def _show(took: list[Took]) -> None:
 def _write(every: Iterable[Series], tsdb: Path, scrape_s: int) -> None:
     tsdb.mkdir(parents=True)
     program, until = _built(), history.UNTIL_S
-    argv = [str(program), "-folder", str(tsdb), "-step", str(scrape_s), "-to", str(until)]
+    step_s = math.gcd(scrape_s, INTERVAL_S)
+    argv = [str(program), "-folder", str(tsdb), "-step", str(step_s), "-to", str(until)]
     argv += ["-from", str(until - DAYS * 86400)]
-    lines = "".join(_line(each) for each in every)
+    lines = "".join(_line(each, INTERVAL_S if each.name in SUMS else scrape_s) for each in every)
     done = subprocess.run(argv, input=lines, text=True, capture_output=True, check=False)
     if done.returncode:
         raise Failed(f"no blocks were written: {done.stderr.strip()}")
 
 
-def _line(each: Series) -> str:
+def _line(each: Series, every_s: int) -> str:
     own = {"job": "spanmeter", "instance": "books-1:9464"}
     labels = {"__name__": each.name, **own, **each.labels}
     row = {"labels": labels, "per_hour": each.per_hour, "level": each.level}
+    row["every"] = every_s
     return json.dumps(row) + "\n"
 
 

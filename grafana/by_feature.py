@@ -2,24 +2,22 @@
 
 from dataclasses import replace
 
-from grafana import limits
+from grafana import limits, sources
 from grafana.panels import UNTAGGED, Look, Panel, Query, column, drill, limit, lines
 from grafana.queries import (
     AT_END,
-    FAULTY,
     FEATURE,
-    WENT_WELL,
     calls,
     error_ratio,
+    failed_calls,
     leading,
     per_second,
-    select,
+    read,
     spend,
-    total,
     wait_p95,
+    waited,
 )
 from spanmeter_gateway.alerting import places
-from spanmeter_gateway.telemetry import names
 
 LEGEND = f"{{{{{FEATURE}}}}}"
 _TITLE = "This feature in depth"
@@ -40,8 +38,8 @@ _TEN = "The ten features that lead over the time range."
 _BY_SPEND = spend(FEATURE, offset=AT_END)
 _BY_CALLS = calls(FEATURE, offset=AT_END)
 # Not `_BY_CALLS`: each exemplar of what is read becomes a dot, and those of calls are no waits.
-_BY_WAITS = total(select(names.CALL_DURATION, WENT_WELL, part="_count"), FEATURE, offset=AT_END)
-_BY_FAULTS = calls(FEATURE, matchers=(FAULTY,), offset=AT_END)
+_BY_WAITS = waited(FEATURE, offset=AT_END)
+_BY_FAULTS = failed_calls(FEATURE, offset=AT_END)
 
 
 def spend_rate() -> Panel:
@@ -55,7 +53,7 @@ def spend_rate() -> Panel:
             look=Look(unit="currencyUSD", decimals=2),
             is_stacked=True,
         ),
-        f"3600 * {per_second(select(names.COST), FEATURE)}",
+        f"3600 * {per_second(read(sources.COST), FEATURE)}",
         _BY_SPEND,
     )
 
@@ -71,7 +69,7 @@ def call_rate() -> Panel:
             look=Look(decimals=1),
             is_stacked=True,
         ),
-        f"60 * {per_second(select(names.CALLS), FEATURE)}",
+        f"60 * {per_second(read(sources.CALLS), FEATURE)}",
         _BY_CALLS,
     )
 
@@ -105,8 +103,8 @@ def waits() -> Panel:
             "Whose callers wait long?",
             description="What 95 of 100 callers whose call went well waited at most. Of few calls "
             "it is noise: look at their number. The dashed line is the default objective. The ten "
-            "features with the most calls over the time range; a dot leads to a trace. Waits are "
-            "not counted by task: that filter only chooses who is shown.",
+            "features with the most calls over the time range; a dot leads to a trace, in ranges "
+            "of up to 12 hours. Waits are not counted by task.",
             look=Look(
                 unit="s",
                 decimals=1,

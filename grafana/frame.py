@@ -1,10 +1,12 @@
 """What all dashboards have in common: variables, annotations, links, the file's outer shape."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from grafana.panels import DATASOURCE, Json, Row, laid_out
-from grafana.queries import LABEL_BY_VARIABLE, ONE_FEATURE, TAG_KEYS, tag_variable
+from grafana import sources
+from grafana.panels import DATASOURCE, Json, Panel, Row, laid_out
+from grafana.queries import LABEL_BY_VARIABLE, ONE_FEATURE, TAG_KEYS, labels_of, tag_variable
+from grafana.sources import Source
 from spanmeter_gateway.alerting import series
 from spanmeter_gateway.telemetry import names
 
@@ -25,6 +27,9 @@ TITLE_BY_UID = {
     "spanmeter-slo": "SLO and anomalies",
     "spanmeter-pipeline": "Pipeline health",
 }
+
+
+_SUMS = {source.variable: source for source in sources.ALL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +67,18 @@ def as_json(dashboard: Dashboard) -> Json:
         "links": [_menu()],
         "annotations": {"list": _annotations(dashboard)},
         "templating": {"list": _variables(dashboard)},
-        "panels": laid_out(dashboard.rows, dashboard.uid),
+        "panels": laid_out(_paced(dashboard.rows), dashboard.uid),
     }
+
+
+def _paced(rows: Sequence[Row]) -> tuple[Row, ...]:
+    # Recorded sums are far apart: so are the moments of a line that may read them.
+    return tuple(Row(row.title, tuple(map(_paced_panel, row.panels))) for row in rows)
+
+
+def _paced_panel(panel: Panel) -> Panel:
+    is_line = any(f"(rate(${source}{{" in query.expr for query in panel.queries for source in _SUMS)
+    return replace(panel, max_points=sources.MAX_POINTS) if is_line else panel
 
 
 def _menu() -> Json:
@@ -122,12 +137,38 @@ def _variables(dashboard: Dashboard) -> list[Json]:
         is_single = dashboard.is_of_one_feature and name == FEATURE_VARIABLE
         found.append(_query_variable(name, dashboard, is_single=is_single))
     found += dashboard.own_variables
+    found += [_source_variable(source, dashboard) for source in _read_by(dashboard)]
     if dashboard.has_ad_hoc_filters:
         found.append(
             {"name": "filters", "label": "Filter", "type": "adhoc", "datasource": DATASOURCE,
              "filters": [], "baseFilters": [], "hide": 0, "defaultKeys": _filter_keys()}
         )  # fmt: skip
     return found
+
+
+def _read_by(dashboard: Dashboard) -> list[Source]:
+    queries = [query for row in dashboard.rows for panel in row.panels for query in panel.queries]
+    text = "".join(query.expr for query in queries)
+    return [source for name, source in _SUMS.items() if f"${name}{{" in text]
+
+
+def _source_variable(source: Source, dashboard: Dashboard) -> Json:
+    kept = source.kept if source.kept is not None else frozenset(LABEL_BY_VARIABLE.values())
+    others = tuple(
+        name
+        for name in dashboard.variables
+        if LABEL_BY_VARIABLE[name] in labels_of(source.metric) - kept
+    )
+    query = f"query_result({sources.choice(source, others)})"
+    shown = f'/{sources.SERIES}="([^"]+)"/'
+    variable = queried(source.variable, source.variable, query, shown=shown, is_single=True)
+    # Hidden, and out of the address: another range, or another Prometheus, has another answer.
+    return variable | {
+        "hide": 2,
+        "skipUrlSync": True,
+        "sort": 0,
+        "current": {"selected": False, "text": source.raw, "value": source.raw},
+    }
 
 
 def _filter_keys() -> list[Json]:

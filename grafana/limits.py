@@ -6,6 +6,8 @@ from spanmeter_gateway.alerting.features import BEHIND_S
 from spanmeter_gateway.alerting.objectives import FAST, SLOW
 from spanmeter_gateway.alerting.pipeline import FULL_RATIO
 from spanmeter_gateway.alerting.slo import Slo
+from spanmeter_gateway.telemetry.budgets import Budgets
+from spanmeter_gateway.telemetry.governor import NEW_BREAKDOWN_PERCENT
 
 _SLO = Slo()
 ERROR_RATIO = float(_SLO.promise.error_budget)
@@ -21,9 +23,9 @@ BURN_1D, BURN_3D = (burn.factor for burn in SLOW)
 SIGMA_WARNING, SIGMA_HIGH, SIGMA_CRITICAL = (SIGMAS + place for place in range(len(LEVELS)))
 BOOKS_LAG_S = BEHIND_S
 QUEUE_RATIO = FULL_RATIO
-# Where the governor begins to fold: docs/operations.md, "Too many label values".
-SERIES_RATIO = 0.5
-LABEL_VALUES_RATIO = 0.9
+SERIES_RATIO = NEW_BREAKDOWN_PERCENT[0] / 100
+LABEL_VALUES_RATIO = Budgets().at_sight_percent / 100
+"""Where the governor begins to fold: docs/operations.md, "Too many label values"."""
 # When the overview hints at the header: a large share, and of enough calls to mean something.
 UNTAGGED_HINT_RATIO = 0.2
 UNTAGGED_HINT_CALLS = 100

@@ -98,6 +98,8 @@ class Panel:
     transformations: tuple[Json, ...] = ()
     links: tuple[Json, ...] = ()
     """Where a click on a value leads."""
+    max_points: int | None = None
+    """At most so many moments of a line; else as many as it is wide."""
     time_from: str = ""
     """Shows this long until now, `7d`, whichever relative time range is chosen."""
 
@@ -228,6 +230,8 @@ def as_json(panel: Panel, uid: str) -> Json:
         "options": dict(panel.options or {}),
         "transformations": list(panel.transformations),
     }
+    if panel.max_points is not None:
+        printed["maxDataPoints"] = panel.max_points
     return printed | {"timeFrom": panel.time_from} if panel.time_from else printed
 
 

@@ -3,8 +3,11 @@
 A panel filters by a variable only where its metric carries the label, or it would be empty.
 """
 
+import re
+
+from grafana import sources
 from grafana.panels import SERIES_SHOWN
-from spanmeter_gateway.alerting.features import ELIGIBLE, FAULTS
+from grafana.sources import Source
 from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.names import Metric, label
 
@@ -17,9 +20,6 @@ ERROR = label(names.ERROR_TYPE)
 REASON = label(names.REASON)
 ANSWERED = label(names.RESPONSE_MODEL)
 TOKEN_CLASS = label(names.TOKEN_CLASS)
-INPUT_CLASSES = "input|cache_read|cache_write"
-OUTPUT_CLASSES = "output|reasoning"
-"""The classes of tokens that a model reads, and those that it writes."""
 TAG_KEYS = names.DEFAULT_TAG_KEYS
 """The keys that are labels unless the configuration says otherwise (`tags.labels`)."""
 
@@ -65,6 +65,16 @@ def select(metric: Metric, *matchers: str, part: str = "", by: frozenset[str] | 
     `part` is `_bucket`, `_sum` or `_count` of a histogram; `by` the variables that the dashboard
     has, else all. A matcher given for a label takes the variable's place, unless it says `!=`.
     """
+    return f"{metric.prometheus_name}{part}{_filtered(metric, matchers, by)}"
+
+
+def read(source: Source, *matchers: str) -> str:
+    """Select the series of a sum, raw or recorded, as `select` does."""
+    every = (source.matcher, *matchers) if source.matcher else matchers
+    return f"${source.variable}{_filtered(source.metric, every)}"
+
+
+def _filtered(metric: Metric, matchers: tuple[str, ...], by: frozenset[str] | None = None) -> str:
     carried = labels_of(metric)
     given = {each.partition("=")[0] for each in matchers}
     filters = [
@@ -72,8 +82,15 @@ def select(metric: Metric, *matchers: str, part: str = "", by: frozenset[str] | 
         for variable, name in LABEL_BY_VARIABLE.items()
         if name in carried and name not in given and (by is None or variable in by)
     ]
-    inside = ",".join((*filters, *matchers))
-    return f"{metric.prometheus_name}{part}{{{inside}}}"
+    return f"{{{','.join((*filters, *matchers))}}}"
+
+
+def chosen(source: Source, by: tuple[str, ...], matchers: tuple[str, ...]) -> str:
+    """Select a sum, or its metric where that alone has the labels that are asked for."""
+    asked = {*by, *(found[0] for each in matchers if (found := re.match(r"\$?\w+", each)))}
+    if asked <= {*LABEL_BY_VARIABLE.values(), "$key"}:
+        return read(source, *matchers)
+    return select(source.metric, *matchers)
 
 
 def grouped(by: tuple[str, ...]) -> str:
@@ -104,11 +121,15 @@ def quantile(share: float, buckets: str, *by: str, window: str = RATE, offset: s
     return f"histogram_quantile({share:g}, {rates}) >= 0"
 
 
-def mean(metric: Metric, *by: str, matchers: tuple[str, ...] = (), window: str = PERIOD) -> str:
-    """Divide a histogram's sum by its count."""
-    amount = total(select(metric, *matchers, part="_sum"), *by, window=window)
-    calls = total(select(metric, *matchers, part="_count"), *by, window=window)
-    return f"{amount}\n  / ({calls} > 0)"
+def mean_wait(*by: str) -> str:
+    """What callers whose call went well waited on the average over the time range, in seconds."""
+    seconds = total(read(sources.WAIT_SECONDS), *by)
+    return f"{seconds}\n  / ({waited(*by)} > 0)"
+
+
+def waited(*by: str, offset: str = "") -> str:
+    """Count calls that went well over the time range: by waits, which are of no task."""
+    return total(read(sources.WAITS, COUNT), *by, offset=offset)
 
 
 def change(now: str, before: str) -> str:
@@ -148,14 +169,13 @@ def leading(expr: str, ranked_by: str, *by: str, shown: int = SERIES_SHOWN) -> s
 
 
 WENT_WELL = f'{OUTCOME}="ok"'
-FAULTY = f'{OUTCOME}=~"{FAULTS}"'
-ELIGIBLE_ONLY = f'{OUTCOME}=~"{ELIGIBLE}"'
+COUNT = 'le="+Inf"'
+"""Of buckets: the one that counts everything."""
 
 
 def error_ratio(
     *by: str,
     matchers: tuple[str, ...] = (),
-    window: str = PERIOD,
     offset: str = "",
     is_rate: bool = False,
 ) -> str:
@@ -164,48 +184,47 @@ def error_ratio(
     Each group with calls has a value: without faults it is 0.
     """
 
-    def counted(matcher: str) -> str:
-        selected = select(names.CALLS, *matchers, matcher)
-        return (
-            per_second(selected, *by)
-            if is_rate
-            else total(selected, *by, window=window, offset=offset)
-        )
+    def counted(source: Source) -> str:
+        selected = read(source, *matchers)
+        return per_second(selected, *by) if is_rate else total(selected, *by, offset=offset)
 
-    faults, eligible = counted(FAULTY), counted(ELIGIBLE_ONLY)
+    faults, eligible = counted(sources.FAILED_CALLS), counted(sources.ELIGIBLE_CALLS)
     return f"{or_zero(faults, eligible, *by)}\n  / ({eligible} > 0)"
+
+
+def failed_calls(*by: str, offset: str = "") -> str:
+    """Count calls over the time range that failed by a fault of the provider or the gateway."""
+    return total(read(sources.FAILED_CALLS), *by, offset=offset)
 
 
 def spend(*by: str, matchers: tuple[str, ...] = (), offset: str = "") -> str:
     """Cost over the time range in US dollars."""
-    return total(select(names.COST, *matchers), *by, offset=offset)
+    return total(chosen(sources.COST, by, matchers), *by, offset=offset)
 
 
 def calls(*by: str, matchers: tuple[str, ...] = (), offset: str = "") -> str:
     """Count calls over the time range."""
-    return total(select(names.CALLS, *matchers), *by, offset=offset)
+    return total(chosen(sources.CALLS, by, matchers), *by, offset=offset)
 
 
 def tokens(*by: str, matchers: tuple[str, ...] = (), offset: str = "") -> str:
     """Count tokens over the time range, all classes."""
-    return total(select(names.TOKENS, *matchers), *by, offset=offset)
+    return total(chosen(sources.TOKENS, by, matchers), *by, offset=offset)
 
 
-def wait(
-    portion: float,
-    *by: str,
-    matchers: tuple[str, ...] = (),
-    window: str = RATE,
-    offset: str = "",
-) -> str:
-    """What this portion of the callers whose call went well waited at most, in seconds."""
+def wait(portion: float, *by: str, matchers: tuple[str, ...] = ()) -> str:
+    """What this portion of the callers whose call went well waited at most at each moment.
+
+    In seconds, of the metric itself: a line of few series, with exemplars over any range.
+    """
     buckets = select(names.CALL_DURATION, *matchers, WENT_WELL, part="_bucket")
-    return quantile(portion, buckets, *by, window=window, offset=offset)
+    return quantile(portion, buckets, *by)
 
 
 def wait_p95(*by: str, matchers: tuple[str, ...] = (), window: str = RATE, offset: str = "") -> str:
     """What 95 of 100 callers whose call went well waited at most, in seconds."""
-    return wait(0.95, *by, matchers=matchers, window=window, offset=offset)
+    source = sources.MODEL_WAITS if MODEL in by else sources.WAITS
+    return quantile(0.95, read(source, *matchers), *by, window=window, offset=offset)
 
 
 def first_chunk(
@@ -214,12 +233,18 @@ def first_chunk(
     """What this portion of the streamed attempts were without a first chunk at most, in seconds."""
     # The metric's name depends on the generation of the conventions that the gateway prints.
     found = [
-        quantile(
-            portion, select(metric, *matchers, part="_bucket"), *by, window=window, offset=offset
-        )
-        for metric in (names.TIME_TO_FIRST, names.OPERATION_TIME_TO_FIRST)
+        quantile(portion, buckets, *by, window=window, offset=offset)
+        for buckets in _first_chunks(by, matchers)
     ]
     return "\n  or ".join(found)
+
+
+def _first_chunks(by: tuple[str, ...], matchers: tuple[str, ...]) -> tuple[str, str]:
+    latest, v1_41 = (
+        select(metric, *matchers, part="_bucket")
+        for metric in (names.TIME_TO_FIRST, names.OPERATION_TIME_TO_FIRST)
+    )
+    return (read(sources.FIRST_CHUNKS, *matchers) if MODEL in by else latest), v1_41
 
 
 def streams(*by: str, matchers: tuple[str, ...] = ()) -> str:
@@ -234,21 +259,20 @@ def streams(*by: str, matchers: tuple[str, ...] = ()) -> str:
 def streamed(*by: str, matchers: tuple[str, ...] = (), offset: str = "") -> str:
     """Count streamed attempts that got a first chunk, over the time range."""
     found = [
-        total(select(metric, *matchers, part="_count"), *by, offset=offset)
-        for metric in (names.TIME_TO_FIRST, names.OPERATION_TIME_TO_FIRST)
+        total(buckets, *by, offset=offset) for buckets in _first_chunks(by, (*matchers, COUNT))
     ]
     return "\n  or ".join(found)
 
 
 def tried(*by: str, matchers: tuple[str, ...] = (), offset: str = "") -> str:
     """Count attempts over the time range."""
-    return total(select(names.ATTEMPTS, *matchers), *by, offset=offset)
+    return total(chosen(sources.ATTEMPTS, by, matchers), *by, offset=offset)
 
 
 def cache_share(matchers: tuple[str, ...] = (), by: tuple[str, ...] = ()) -> str:
     """Share of the input tokens that was read from a cache, at each moment."""
-    read, whole = (
-        per_second(select(names.TOKENS, *matchers, f'{TOKEN_CLASS}=~"{classes}"'), *by)
-        for classes in ("cache_read", INPUT_CLASSES)
+    cached, whole = (
+        per_second(read(source, *matchers), *by)
+        for source in (sources.CACHE_READ_TOKENS, sources.INPUT_TOKENS)
     )
-    return f"{or_zero(read, whole, *by)}\n  / ({whole} > 0)"
+    return f"{or_zero(cached, whole, *by)}\n  / ({whole} > 0)"

@@ -111,9 +111,9 @@ PARTS = Row(
             MODEL,
             head="Model",
             further={PROVIDER: "Provider"},
-            description="Sums over the time range by the model that was asked. Attempts a call: "
-            "over 1 are retries and fallbacks, under 1 calls that were denied. If a cheaper "
-            "model serves the same task elsewhere, try it here.",
+            description="Sums over the time range by the model that was asked. Attempts a call: 1 "
+            "where every call was sent, less where some were denied; an SDK's retries are calls of "
+            "their own. If a cheaper model serves the same task elsewhere, try it here.",
             height=8,
             sort_by="Cost",
             look=Look(no_value=_NO_CALLS),

@@ -1,6 +1,6 @@
 """Features: all of them side by side, against last week, and the tasks that they consist of."""
 
-from grafana import by_feature, limits
+from grafana import by_feature, limits, sources
 from grafana.frame import Dashboard
 from grafana.panels import Look, Query, Row, limit, lines
 from grafana.queries import (
@@ -10,29 +10,23 @@ from grafana.queries import (
     PERIOD,
     TASK,
     WEEK,
-    WENT_WELL,
     calls,
     change,
     difference,
     error_ratio,
     leading,
-    mean,
+    mean_wait,
     named,
     per_second,
-    select,
+    read,
     share,
     spend,
     tokens,
     wait_p95,
 )
 from grafana.tables import Column, by_label
-from spanmeter_gateway.telemetry import names
 
 _ERRORS = limit(limits.ERROR_RATIO)
-
-
-def _mean_wait() -> str:
-    return mean(names.CALL_DURATION, FEATURE, matchers=(WENT_WELL,))
 
 
 _ALL = Row(
@@ -95,7 +89,7 @@ _ALL = Row(
                     expr=change(error_ratio(FEATURE), error_ratio(FEATURE, offset=WEEK)),
                     is_arrow=True,
                 ),
-                Column(name="Mean wait", expr=_mean_wait(), unit="s", decimals=2),
+                Column(name="Mean wait", expr=mean_wait(FEATURE), unit="s", decimals=2),
                 Column(
                     name="p95 wait",
                     expr=wait_p95(FEATURE, window=PERIOD),
@@ -204,7 +198,7 @@ _TASKS = Row(
                 Query(
                     _by_task(
                         leading(
-                            f"3600 * {per_second(select(names.COST), TASK)}",
+                            f"3600 * {per_second(read(sources.COST), TASK)}",
                             spend(TASK, offset=AT_END),
                             TASK,
                         )

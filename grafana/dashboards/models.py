@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from grafana import limits
+from grafana import limits, sources
 from grafana.comparisons import compared
 from grafana.dashboards.models_parts import ANSWERS, SPEED, named_both, unknown_ratio
 from grafana.frame import Dashboard
@@ -11,12 +11,9 @@ from grafana.queries import (
     AT_END,
     DAY,
     ERROR,
-    INPUT_CLASSES,
     MODEL,
-    OUTPUT_CLASSES,
     PERIOD,
     PROVIDER,
-    TOKEN_CLASS,
     WEEK,
     cache_share,
     calls,
@@ -27,22 +24,19 @@ from grafana.queries import (
     named,
     or_zero,
     per_second,
-    select,
+    read,
     spend,
     tokens,
     total,
     tried,
     wait_p95,
 )
+from grafana.sources import Source
 from grafana.tables import Column, by_label
-from spanmeter_gateway.telemetry import names
 
 _NO_CALLS = "no calls in this time range"
 _ERRORS = limit(limits.ERROR_RATIO)
 _FIRST = limit(limits.FIRST_CHUNK_P95_S)
-_FAILED = f'{ERROR}!=""'
-_INPUT = f'{TOKEN_CLASS}=~"{INPUT_CLASSES}"'
-_OUTPUT = f'{TOKEN_CLASS}=~"{OUTPUT_CLASSES}"'
 _TEN = "The ten models that lead over the time range."
 _SHOWN_DAYS = "7d"
 
@@ -87,8 +81,9 @@ _STATS = (
     compared(
         "attempts",
         "Attempts a call",
-        "Tries at an upstream by calls. Over 1: further tries, each a wait and, where the provider "
-        "bills it, a cost. Under 1: calls that were denied or refused before any try.",
+        "Tries at an upstream by calls: 1 where every call was sent to a provider. Under 1: calls "
+        "that were denied or refused before. An SDK's retries are calls of their own; what is sent "
+        "again since an idle connection had closed is one attempt.",
         look=Look(decimals=3),
         now=_attempts_a_call(),
         before=_attempts_a_call(offset=PERIOD),
@@ -180,9 +175,10 @@ _SIDE_BY_SIDE = Row(
 )
 
 
-def _daily(key: str, title: str, description: str, *queries: str) -> Panel:
+def _daily(key: str, title: str, description: str, *, source: Source) -> Panel:
     # The step is the window, so that each call is in one bar; it looks ahead, so that today is one.
-    selected, ranked_by = queries
+    selected = read(source)
+    ranked_by = total(selected, MODEL, offset=AT_END)
     panel = lines(
         key,
         title,
@@ -208,24 +204,21 @@ _USAGE = Row(
             "Which model gets how many calls a day?",
             "Calls that ended, whatever their outcome, by the model that was sent upstream. A "
             "model that is to be retired by its provider should fade here in time.",
-            select(names.CALLS),
-            calls(MODEL, offset=AT_END),
+            source=sources.DAILY_CALLS,
         ),
         _daily(
             "daily-input",
             "Which model reads how many tokens a day?",
             "Input tokens, those from and into a cache included. If they grow while calls do not, "
             "prompts grow: look at the feature.",
-            select(names.TOKENS, _INPUT),
-            tokens(MODEL, matchers=(_INPUT,), offset=AT_END),
+            source=sources.DAILY_INPUT,
         ),
         _daily(
             "daily-output",
             "Which model writes how many tokens a day?",
             "Output tokens, reasoning included: the dearest class. If they grow while calls do "
             "not, limit the answer's length or the effort of reasoning.",
-            select(names.TOKENS, _OUTPUT),
-            tokens(MODEL, matchers=(_OUTPUT,), offset=AT_END),
+            source=sources.DAILY_OUTPUT,
         ),
     ),
 )
@@ -250,8 +243,8 @@ _PRICE = Row(
                 f"{_TEN}",
                 look=Look(unit="currencyUSD", decimals=2, no_value=_NO_CALLS),
             ),
-            f"1e6 * {per_second(select(names.COST), MODEL)}\n"
-            f"  / ({per_second(select(names.TOKENS), MODEL)} > 0)",
+            f"1e6 * {per_second(read(sources.COST), MODEL)}\n"
+            f"  / ({per_second(read(sources.TOKENS), MODEL)} > 0)",
             spend(MODEL, offset=AT_END),
         ),
         _by_model(
@@ -266,14 +259,14 @@ _PRICE = Row(
                 ),
             ),
             cache_share(by=(MODEL,)),
-            tokens(MODEL, matchers=(_INPUT,), offset=AT_END),
+            total(read(sources.INPUT_TOKENS), MODEL, offset=AT_END),
         ),
     ),
 )
 
 
 def _failed_attempts() -> str:
-    return or_zero(tried(PROVIDER, matchers=(_FAILED,)), tried(PROVIDER), PROVIDER)
+    return or_zero(total(read(sources.ATTEMPT_ERRORS), PROVIDER), tried(PROVIDER), PROVIDER)
 
 
 _FAILURES = Row(
@@ -292,8 +285,8 @@ _FAILURES = Row(
                 Query(
                     _provider(
                         leading(
-                            "60 * " + per_second(select(names.CALLS, _FAILED), PROVIDER, ERROR),
-                            calls(PROVIDER, ERROR, matchers=(_FAILED,), offset=AT_END),
+                            "60 * " + per_second(read(sources.CALL_ERRORS), PROVIDER, ERROR),
+                            total(read(sources.CALL_ERRORS), PROVIDER, ERROR, offset=AT_END),
                             PROVIDER,
                             ERROR,
                         )

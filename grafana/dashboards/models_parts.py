@@ -1,6 +1,6 @@
 """Models and providers: the rows about first chunks, who answered, and what has no known cost."""
 
-from grafana import limits
+from grafana import limits, sources
 from grafana.panels import Json, Look, Query, Row, column, limit, lines
 from grafana.queries import (
     ANSWERED,
@@ -14,11 +14,13 @@ from grafana.queries import (
     first_chunk,
     leading,
     named,
+    read,
     select,
     share,
     streamed,
     total,
 )
+from grafana.sources import Source
 from grafana.tables import Column, by_label
 from spanmeter_gateway.telemetry import names
 
@@ -48,8 +50,8 @@ def named_both(expr: str) -> str:
 def unknown_ratio(offset: str = "") -> str:
     """Share of the calls that have no price or no usage."""
     unpriced, unmetered = (
-        f"({total(select(metric), offset=offset)} or vector(0))"
-        for metric in (names.UNPRICED, names.UNMETERED)
+        f"({total(read(source), offset=offset)} or vector(0))"
+        for source in (sources.UNPRICED, sources.UNMETERED)
     )
     return f"({unpriced} + {unmetered})\n  / ({calls(offset=offset)} > 0)"
 
@@ -72,8 +74,8 @@ SPEED = Row(
             "Which model is slow to begin?",
             description="Of streamed attempts: what 95 of 100 took at most until the first chunk. "
             "The dashed line is the default objective. The ten models with the most streams; a dot "
-            "leads to a trace. Not counted by task. Slow since a moment: the provider's status "
-            "page, then another model or region.",
+            "leads to a trace, in ranges of up to 12 hours. Not counted by task. Slow since a "
+            "moment: the provider's status page, then another model or region.",
             look=Look(unit="s", decimals=2, steps=_FIRST, no_value=_NO_STREAMS),
             queries=(
                 Query(
@@ -132,8 +134,8 @@ def _answered_share(offset: str = "") -> str:
     return share(_answers(offset), whole, *kept)
 
 
-def _unknown(metric: names.Metric) -> str:
-    return f"{total(select(metric), REASON, PROVIDER, MODEL)} > 0"
+def _unknown(source: Source) -> str:
+    return f"{total(read(source), REASON, PROVIDER, MODEL)} > 0"
 
 
 def _told() -> Json:
@@ -191,13 +193,13 @@ ANSWERS = Row(
             height=10,
             look=Look(no_value="every call has a price and a usage"),
             columns=(
-                Column(name="No price", expr=named_both(_unknown(names.UNPRICED)), decimals=0),
-                Column(name="No usage", expr=named_both(_unknown(names.UNMETERED)), decimals=0),
+                Column(name="No price", expr=named_both(_unknown(sources.UNPRICED)), decimals=0),
+                Column(name="No usage", expr=named_both(_unknown(sources.UNMETERED)), decimals=0),
                 Column(
                     name="Share of the model's calls",
                     expr=named_both(
                         share(
-                            f"({_unknown(names.UNPRICED)}\n  or {_unknown(names.UNMETERED)})",
+                            f"({_unknown(sources.UNPRICED)}\n  or {_unknown(sources.UNMETERED)})",
                             calls(MODEL, PROVIDER),
                             MODEL,
                             PROVIDER,

@@ -5,7 +5,7 @@ Every panel reads counters of calls only: they carry all labels, so free filters
 
 from dataclasses import replace
 
-from grafana import by_feature, limits
+from grafana import by_feature, limits, sources
 from grafana.comparisons import ALL_CALLS, ALL_TOKENS, compared
 from grafana.frame import Dashboard, offered
 from grafana.panels import (
@@ -36,14 +36,13 @@ from grafana.queries import (
     named,
     or_zero,
     per_second,
-    select,
+    read,
     share,
     spend,
     tag_label,
     tokens,
 )
 from grafana.tables import Column, by_label
-from spanmeter_gateway.telemetry import names
 
 KEY = "$key"
 """The label of the chosen key."""
@@ -208,7 +207,7 @@ _COURSE = Row(
                 look=Look(unit="currencyUSD", decimals=2),
                 is_stacked=True,
             ),
-            f"3600 * {per_second(select(names.COST), KEY)}",
+            f"3600 * {per_second(read(sources.COST), KEY)}",
             spend(KEY, offset=AT_END),
         ),
         _drawn(
@@ -220,7 +219,7 @@ _COURSE = Row(
                 look=Look(decimals=1),
                 is_stacked=True,
             ),
-            f"60 * {per_second(select(names.CALLS), KEY)}",
+            f"60 * {per_second(read(sources.CALLS), KEY)}",
             calls(KEY, offset=AT_END),
         ),
         _drawn(
@@ -339,9 +338,9 @@ _LACKING = Row(
             queries=(
                 Query(
                     or_zero(
-                        per_second(select(names.CALLS, _LACKS)), per_second(select(names.CALLS))
+                        per_second(read(sources.CALLS, _LACKS)), per_second(read(sources.CALLS))
                     )
-                    + f"\n  / ({per_second(select(names.CALLS))} > 0)",
+                    + f"\n  / ({per_second(read(sources.CALLS))} > 0)",
                     UNTAGGED,
                 ),
             ),

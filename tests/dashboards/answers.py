@@ -8,11 +8,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.dashboards import shipped
 from tests.dashboards.grafana_queries import Choice, Window, substituted
-from tests.dashboards.shipped import Target
+from tests.dashboards.shipped import Json, Target
+
+from grafana.sources import SERIES
 
 _AT_A_TIME = 4
 _TIMEOUT_S = 60.0
@@ -36,11 +39,13 @@ class Answer:
     series: int
     seconds: float
     problem: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """By series and moment."""
 
 
 def question(target: Target, choices: Choices, window: Window) -> Question:
     """Fill in the variables, and say where Prometheus is asked: at a moment or over the range."""
-    window = replace(window, min_step_s=target.min_step_s)
+    window = replace(window, min_step_s=target.min_step_s, max_points=target.max_points)
     expr = substituted(target.expr, choices, window)
     begin = window.until_s - window.range_s
     if target.label is not None:
@@ -56,6 +61,17 @@ def question(target: Target, choices: Choices, window: Window) -> Question:
         "end": f"{window.until_s // step * step}", "step": f"{step}",
     }  # fmt: skip
     return Question(target, "/api/v1/query_range", tuple(parameters.items()))
+
+
+def decided(url: str, dashboard: Json, choices: Choices, window: Window) -> Choices:
+    """Let Prometheus choose which series the hidden variables name, as it does at each load."""
+    chosen = dict(choices)
+    for variable in shipped.sources(dashboard):
+        asked = question(shipped.of_variable(variable), choices, window)
+        _, answer = _get(f"{url}{asked.path}?{urllib.parse.urlencode(asked.parameters)}")
+        [row] = answer["result"]
+        chosen[variable["name"]] = Choice((row["metric"][SERIES],), None, is_many=False)
+    return chosen
 
 
 def ask_all(url: str, questions: Iterable[Question]) -> list[Answer]:
@@ -80,14 +96,16 @@ def ask(url: str, asked: Question) -> Answer:
     series = answer["result"]
     if answer["resultType"] == "scalar":
         series = [{"value": series}]
-    odd = [row for row in series if not all(math.isfinite(value) for value in _values(row))]
+    odd = [row for row in series if not all(map(math.isfinite, _values(row).values()))]
     problem = f"{len(odd)} series are no number, one of {odd[0].get('metric')}" if odd else ""
-    return Answer(asked, len(series), seconds, problem)
+    values = {key: value for row in series for key, value in _values(row).items()}
+    return Answer(asked, len(series), seconds, problem, values)
 
 
-def _values(row: Mapping[str, Any]) -> list[float]:
+def _values(row: Mapping[str, Any]) -> dict[str, float]:
     points = row["values"] if "values" in row else [row["value"]]
-    return [float(value) for _, value in points]
+    labels = sorted(row.get("metric", {}).items())
+    return {f"{labels} {at}": float(value) for at, value in points}
 
 
 def _get(address: str) -> tuple[str, Any]:

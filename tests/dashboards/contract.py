@@ -2,6 +2,7 @@
 
 from tests.dashboards import recorded
 
+from grafana import sources
 from grafana.queries import labels_of as labels_of_metric
 from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.names import Metric
@@ -18,6 +19,7 @@ OF_COLLECTOR = {
     "otelcol_process_": frozenset[str](),
 }
 """By the beginning of the name, the longest first."""
+RECORDED_COUNTERS = frozenset(source.recorded for source in sources.ALL)
 _PARTS = {"_bucket": frozenset({"le"}), "_sum": frozenset[str](), "_count": frozenset[str]()}
 
 
@@ -54,6 +56,8 @@ def labels_of(name: str) -> frozenset[str]:
 def is_counter(name: str) -> bool:
     """Say whether only growth of it means something."""
     metric = metric_of(name)
+    if name in RECORDED_COUNTERS:
+        return True
     if metric is None:
         return name.startswith("otelcol_") and name.endswith(("_spans", "_points", "_total"))
     return metric.kind in {"counter", "histogram"}

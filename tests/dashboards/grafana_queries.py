@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 ALL = "$__all"
 _MAX_POINTS = 1000
-"""A panel is about so many pixels wide, and Grafana asks for no more points."""
+"""A panel is about so many pixels wide, and Grafana asks for no more points unless told to."""
 # Source: packages/grafana-data/src/datetime/rangeutil.ts, `roundInterval`: below so much, so much.
 _ROUNDED_S = (
     (1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120),
@@ -36,11 +36,13 @@ class Window:
     scrape_s: int
     min_step_s: int = 0
     """The query's own, if it names one: then it stands for the scrape interval."""
+    max_points: int | None = None
+    """The panel's own, if it names them."""
 
     @property
     def interval_s(self) -> int:
         """`$__interval`: the step of a range query."""
-        exact_s = self.range_s / _MAX_POINTS
+        exact_s = self.range_s / (self.max_points or _MAX_POINTS)
         rounded_s = next(step for below, step in _ROUNDED_S if exact_s < below)
         return max(rounded_s, self.min_step_s or self.scrape_s)
 

@@ -4,13 +4,18 @@ A series' labels follow from its name's first part, as Prometheus advises to nam
 that against what the shipped rules really record.
 """
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from tests.dashboards.fleet import Pair, Series
+from tests.dashboards.fleet import Pair, Series, series_of
 
+from grafana import sources
+from grafana.queries import LABEL_BY_VARIABLE
+from grafana.sources import Source
 from spanmeter_gateway.alerting import build, series
 from spanmeter_gateway.alerting.promql import FEATURE, MODEL, OUTCOME, PROVIDER, TEAM
 from spanmeter_gateway.alerting.rule import Recording
@@ -18,19 +23,25 @@ from spanmeter_gateway.alerting.slo import Exclusion, Slo
 from spanmeter_gateway.telemetry import names as telemetry
 from spanmeter_gateway.telemetry.names import label
 
+_SCRAPED = ("job", "instance")
 LABELS_BY_LEVEL: dict[str, tuple[str, ...]] = {
     "spanmeter": (),
     "feature": (FEATURE,),
     "feature_outcome": (FEATURE, OUTCOME),
     "feature_month": (FEATURE, "month"),
-    "feature_instance": (FEATURE, "instance"),
+    "feature_instance": (FEATURE, *_SCRAPED),
     "feature_reason": (FEATURE, "reason"),
     "feature_models": (FEATURE, MODEL, label(telemetry.RESPONSE_MODEL)),
     "provider_model_reason": (PROVIDER, MODEL, "reason"),
     "scope": ("scope", "name", TEAM, FEATURE),
     "spanmeter_anomaly": ("anomaly", "scope", FEATURE),
+    "tagged_instance": (*LABEL_BY_VARIABLE.values(), *_SCRAPED),
+    "provider_model_instance": (PROVIDER, MODEL, *_SCRAPED),
+    "provider_model_reason_instance": (PROVIDER, MODEL, "reason", *_SCRAPED),
+    "provider_error_instance": (PROVIDER, label(telemetry.ERROR_TYPE), *_SCRAPED),
 }
-MORE_LABELS = {series.TEAM_INFO: (TEAM,)}
+_BUCKETS = (series.SUM_WAITS_BY_FEATURE, series.SUM_WAITS_BY_MODEL, series.SUM_FIRST_CHUNKS)
+MORE_LABELS = {series.TEAM_INFO: (TEAM,), **dict.fromkeys(_BUCKETS, ("le",))}
 ALERTS, SINCE = "ALERTS", "ALERTS_FOR_STATE"
 """What Prometheus says of alerts: that they are active, and from which moment on."""
 ALERT_LABELS = ("alertname", "alertstate", "severity", TEAM, FEATURE, "anomaly", "scope")
@@ -86,9 +97,26 @@ def labels_of(name: str) -> tuple[str, ...]:
 
 def all_series(fleet: list[Pair], read: str) -> Iterator[Series]:
     """List every recorded series of a fleet whose name stands in `read`."""
+    sums = {source.recorded: source for source in sources.ALL}
     for name in (*names(), ALERTS, SINCE):
-        if name in read and name not in ABSENT:
-            yield from _series(name, fleet)
+        if name not in read or name in ABSENT:
+            continue
+        yield from _sums(sums[name], fleet) if name in sums else _series(name, fleet)
+
+
+def _sums(source: Source, fleet: list[Pair]) -> Iterator[Series]:
+    """Add up what the metric's series grow by, as the rules do."""
+    own = labels_of(source.recorded)
+    matched, _, values = source.matcher.partition("=~")
+    found: dict[tuple[tuple[str, str], ...], float] = defaultdict(float)
+    for each in series_of(source.metric, fleet):
+        if each.name == source.raw and (
+            not values or re.fullmatch(values.strip('"'), each.labels[matched])
+        ):
+            kept = tuple((name, each.labels[name]) for name in own if each.labels.get(name))
+            found[kept] += each.per_hour
+    for labels, per_hour in found.items():
+        yield Series(source.recorded, dict(labels), per_hour)
 
 
 def _series(name: str, fleet: list[Pair]) -> Iterator[Series]:

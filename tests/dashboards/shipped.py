@@ -35,6 +35,8 @@ class Target:
     """Asks for the values of this label, of the series that `expr` selects."""
     min_step_s: int = 0
     """At least so far apart are the moments that a range query asks for."""
+    max_points: int | None = None
+    """At most so many moments it asks for."""
 
 
 def load(uid: str) -> dict[str, Any]:
@@ -56,6 +58,11 @@ def variables(dashboard: Json, kind: str = "query") -> list[Json]:
     return [each for each in dashboard["templating"]["list"] if each["type"] == kind]
 
 
+def sources(dashboard: Json) -> list[Json]:
+    """List the hidden variables that name the series of a sum, the metric's or a recorded one."""
+    return [each for each in variables(dashboard) if each["hide"] == 2]
+
+
 def of_panels(dashboard: Json) -> list[Target]:
     """List the queries of all panels."""
     return [
@@ -65,6 +72,7 @@ def of_panels(dashboard: Json) -> list[Target]:
             target.get("instant", False),
             target.get("legendFormat", ""),
             min_step_s=STEPS_S[target.get("interval", "")],
+            max_points=panel.get("maxDataPoints"),
         )
         for panel in panels(dashboard)
         for target in panel.get("targets", ())

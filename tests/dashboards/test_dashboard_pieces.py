@@ -1,8 +1,11 @@
 """The pieces that dashboards are made of: selections, tables, numbers with their change."""
 
-from grafana import by_feature, panels, queries, tables
+from tests.dashboards.grafana_queries import Window, references
+
+from grafana import by_feature, panels, queries, sources, tables
 from grafana.frame import Dashboard, as_json
 from grafana.panels import Row, Step
+from spanmeter_gateway.alerting.sums import INTERVAL_S
 from spanmeter_gateway.telemetry import names
 
 
@@ -49,11 +52,40 @@ def test_dots_on_a_line_of_waits_are_waits() -> None:
     # Prometheus gives the exemplars of every series that the expression reads.
     [query] = by_feature.waits().queries
 
-    read = {
-        metric.prometheus_name for metric in names.METRICS if metric.prometheus_name in query.expr
-    }
+    read = {source.variable for source in sources.ALL} & references([query.expr])
     assert query.has_exemplars
-    assert read == {names.CALL_DURATION.prometheus_name}
+    assert [metric.name for metric in names.METRICS if metric.prometheus_name in query.expr] == []
+    assert read == {sources.WAITS.variable}
+
+
+def test_a_line_that_may_read_recorded_sums_has_two_of_them_in_each_window() -> None:
+    rows = (Row("Row", (by_feature.call_rate(), panels.lines("b", "B?", description=""))),)
+    dashboard = as_json(Dashboard(uid="spanmeter-feature", description="", rows=rows))
+    paced, wide = (each.get("maxDataPoints") for each in dashboard["panels"][1:])
+    window = Window(until_s=0, range_s=sources.LONG_S + 1, scrape_s=15, max_points=paced)
+
+    assert window.rate_interval_s >= 2 * INTERVAL_S
+    assert wide is None
+
+
+def test_a_sum_asks_for_the_metric_where_the_metric_alone_has_the_label() -> None:
+    by_error = queries.calls(queries.ERROR)
+    of_outcome = queries.calls(matchers=('spanmeter_outcome="ok"',))
+    by_task = queries.calls(queries.TASK, matchers=(queries.ONE_FEATURE,))
+
+    assert "increase(spanmeter_calls_total{" in by_error
+    assert "increase(spanmeter_calls_total{" in of_outcome
+    assert "increase($calls{" in by_task
+
+
+def test_a_dashboard_has_the_hidden_variables_that_it_reads() -> None:
+    rows = (Row("Row", (by_feature.waits(),)),)
+    dashboard = as_json(Dashboard(uid="spanmeter-features", description="", rows=rows))
+
+    hidden = [each for each in dashboard["templating"]["list"] if each["hide"] == 2]
+    assert [each["name"] for each in hidden] == ["waits"]
+    assert hidden[0]["skipUrlSync"] is True
+    assert '"${provider}${model}${tag_env}' in hidden[0]["definition"]
 
 
 def test_an_arrow_is_flat_within_one_percent() -> None:

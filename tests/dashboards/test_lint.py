@@ -16,10 +16,10 @@ from tests.components import require
 from tests.dashboards import shape, shipped
 from tests.dashboards.grafana_queries import references
 
-from grafana import build, frame, limits
+from grafana import build, frame, limits, sources
 from grafana.queries import LABEL_BY_VARIABLE
 from grafana.tables import FLAT
-from spanmeter_gateway.alerting import places
+from spanmeter_gateway.alerting import places, series
 
 MACROS = {"__range", "__range_s", "__interval", "__rate_interval"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -58,6 +58,13 @@ def test_every_dashboard_has_its_section() -> None:
     page = (shipped.ROOT / "docs/dashboards.md").read_text()
 
     assert [title for title in frame.TITLE_BY_UID.values() if f"\n## {title}\n" not in page] == []
+
+
+def test_every_recorded_sum_is_on_the_page() -> None:
+    page = (shipped.ROOT / "docs/dashboards.md").read_text()
+
+    sums = {source.recorded for source in sources.ALL} | {series.SUMS_RECORDED}
+    assert {name for name in sums if f"| `{name}` |" not in page} == set()
 
 
 def test_git_keeps_the_dashboards() -> None:
