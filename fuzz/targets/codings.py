@@ -15,8 +15,8 @@ import zstandard
 from fuzz.draw import WHOLE, Draw
 from fuzz.seeds import small_recordings
 from fuzz.target import Target
+from spanmeter import decoding
 from spanmeter.decoding import Undecodable, decoder_for
-from spanmeter_gateway.relay import decoding
 
 CODINGS = (b"gzip", b"deflate", b"br", b"zstd", b" X-GZIP ", b"identity", b"gzip, br", b"\xff")
 BOUND_BYTES = 1 << 20

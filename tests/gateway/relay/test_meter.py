@@ -8,10 +8,10 @@ import pytest
 import zstandard
 from tests.fakes.scripts import chat_chunks, chat_completion
 
+from spanmeter import decoding
 from spanmeter.dialects.dialect import ResponseFacts, Tally
 from spanmeter.dialects.openai_chat import OPENAI_CHAT
 from spanmeter.usage import Usage
-from spanmeter_gateway.relay import decoding
 from spanmeter_gateway.relay.meter import Meter
 
 ANSWER = chat_completion("gpt-4o")
