@@ -1,8 +1,9 @@
 """How a call to a provider ended, by its answer and by what the HTTP library raised. Pure.
 
 The words are those of the gateway (docs/errors.md). Errors are told by the names of their classes,
-so that no library is loaded for it: httpx's and httpx2's, which are the same, and Python's own.
-https://www.python-httpx.org/exceptions/
+so that no library is loaded for it: httpx's and httpx2's, which are the same, aiohttp's and
+Python's own. https://www.python-httpx.org/exceptions/,
+https://docs.aiohttp.org/en/stable/client_reference.html#hierarchy-of-exceptions
 """
 
 from spanmeter.dialects.dialect import ResponseFacts
@@ -29,6 +30,12 @@ _VERDICT_BY_ERROR = {
     "RemoteProtocolError": _GARBLED,
     "NetworkError": _UNREACHABLE,
     "OSError": _UNREACHABLE,
+    # aiohttp's
+    "ClientHttpProxyError": Verdict("gateway_error", "proxy_error", "gateway"),
+    "ClientProxyConnectionError": Verdict("gateway_error", "proxy_error", "gateway"),
+    "ServerTimeoutError": TIMED_OUT,
+    "ClientResponseError": _GARBLED,
+    "ClientConnectionError": _UNREACHABLE,
 }
 """By the name of an error's class or of one that it derives from, the nearest first. Where there is
 no gateway, what the gateway would be blamed for is the application's own fault."""
