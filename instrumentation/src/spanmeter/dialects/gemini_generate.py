@@ -49,9 +49,9 @@ PARAMETERS = ParameterTable(
 EMBEDDING_PARAMETERS = ParameterTable(("dimension_count", "output_dimensionality", integer))
 
 _REQUEST = msgspec.json.Decoder(GenerateRequest)
-_MODEL = re.compile(r"(?<!/)/++([^/:?]+)(?::|%3[aA])\w++/*+(?:\?|$)")
-"""The last segment before the method; Vertex has six more before it. Nothing is tried twice: a path
-of 60,000 slashes would take a minute."""
+_MODEL = re.compile(r"(?<!/)/+([^/:?]+)(?::|%3[aA])\w+/*(?:\?|$)")
+"""The last segment before the method; Vertex has six more before it. It begins only at the first of
+several slashes: a path of 60,000 would take a minute."""
 
 
 def describe(body: bytes, path: str) -> RequestFacts:
