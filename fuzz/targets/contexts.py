@@ -12,7 +12,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from fuzz.draw import Draw
 from fuzz.target import Target
-from spanmeter.attribution_sources import baggage_pairs, cleaned, header_text
+from spanmeter.attribution_sources import header_text
+from spanmeter.baggage import baggage_pairs
+from spanmeter.grammar import cleaned
 from spanmeter_gateway.relay.request import write_trace_headers
 from spanmeter_gateway.relay.trace import Ids, Sampler, begin_trace, read_state
 
