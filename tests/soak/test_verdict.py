@@ -78,6 +78,18 @@ def test_what_was_promised_and_not_kept_is_named(
     assert named in violation
 
 
+@pytest.mark.parametrize(("closed_s", "missing"), [(99.95, 1), (101.0, 1), (110.0, 0)])
+def test_a_connection_that_its_client_closed_around_the_kill_may_have_been_the_dead_ones(
+    closed_s: float, missing: int
+) -> None:
+    later = Call("8", "soak-1", "plain", 3, 99.92, closed_s, "answered", 200, closes=True)
+    ends = {"8": [OK]}
+
+    verdict = Court([KILL], [], ends).judge([a_call(99.8, 99.9), later])
+
+    assert (verdict.missing, len(verdict.violations)) == (missing, 1 - missing)
+
+
 def test_a_wrong_answer_is_named() -> None:
     call = Call("7", "soak-1", "plain", 3, 50, 51, "answered", 503)
 

@@ -57,12 +57,16 @@ class Court:
         self._restarts = [fault for fault in faults if fault.kind == "restart"]
         self._lost_s = {lost.connection: lost.at_s for lost in losts}
         self._ends = ends
+        self._closed_s: dict[int, float] = {}
         self.verdict = Verdict()
 
     def judge(self, calls: Sequence[Call]) -> Verdict:
         """Judge all calls; the violations are named by call."""
         verdict = self.verdict
         verdict.calls = len(calls)
+        self._closed_s = {
+            call.connection: call.ended_s for call in calls if call.closes or call.how == "left"
+        }
         verdict.receipts = sum(len(ends) for ends in self._ends.values())
         for call in calls:
             self._judge(call, self._ends.get(call.id, ()))
@@ -135,7 +139,10 @@ class Court:
         for kill in self._kills:
             is_near = kill.from_s - CERTAIN_S < call.ended_s < kill.until_s + NOTICED_S
             is_broken = kill.from_s <= at_s < kill.until_s + NOTICED_S
-            if is_near and (is_broken or call.how == "left" or call.closes):
+            # Closed by a later call of its client, before it could be seen to break.
+            closed_s = self._closed_s.get(call.connection, float("inf"))
+            is_unseen = lost_s is None and closed_s < kill.until_s + NOTICED_S
+            if is_near and (is_broken or is_unseen or call.how == "left" or call.closes):
                 return kill
         return None
 
