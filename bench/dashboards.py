@@ -25,7 +25,7 @@ from bench.processes import Failed
 from bench.rig import CACHE
 from bench.stage import tell
 from grafana import sources
-from spanmeter_gateway.alerting.sums import INTERVAL_S
+from spanmeter_gateway.alerting.sums import INTERVAL_S, SELDOM_S
 
 SOURCE = Path(__file__).parent / "blocks"
 FEATURES, MODELS, DAYS = 30, 30, 14
@@ -33,7 +33,10 @@ RANGES_H = (24, 7 * 24, 14 * 24)
 LIMIT_S = 1.0
 ROUNDS = 3
 SLOWEST = 15
-SUMS = frozenset(source.recorded for source in sources.ALL)
+RECORDED_S = {
+    **{source.recorded: INTERVAL_S for source in sources.ALL},
+    **{source.seldom: SELDOM_S for source in sources.ALL},
+}
 """Written as often as the rules record them, however seldom scrapes are."""
 KEEP = "--storage.tsdb.retention.time=60d"
 
@@ -128,10 +131,10 @@ def _show(took: list[Took]) -> None:
 def _write(every: Iterable[Series], tsdb: Path, scrape_s: int) -> None:
     tsdb.mkdir(parents=True)
     program, until = _built(), history.UNTIL_S
-    step_s = math.gcd(scrape_s, INTERVAL_S)
+    step_s = math.gcd(scrape_s, *RECORDED_S.values())
     argv = [str(program), "-folder", str(tsdb), "-step", str(step_s), "-to", str(until)]
     argv += ["-from", str(until - DAYS * 86400)]
-    lines = "".join(_line(each, INTERVAL_S if each.name in SUMS else scrape_s) for each in every)
+    lines = "".join(_line(each, RECORDED_S.get(each.name, scrape_s)) for each in every)
     done = subprocess.run(argv, input=lines, text=True, capture_output=True, check=False)
     if done.returncode:
         raise Failed(f"no blocks were written: {done.stderr.strip()}")

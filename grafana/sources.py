@@ -2,7 +2,8 @@
 
 A panel names a series by a hidden variable (`$calls`), and Prometheus says at each load which one
 that is. The metric, at all times, unless the range is long and everything that the metrics hold
-was recorded as well: so nothing is empty where the rules are not loaded, or were just now.
+was recorded as well: so nothing is empty where the rules are not loaded, or were just now. Ranges
+of many days read copies of the sums, recorded less often.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from spanmeter_gateway.alerting.sums import (
     INPUT_CLASSES,
     INTERVAL_S,
     OUTPUT_CLASSES,
+    SELDOM_S,
     TOKEN_CLASS,
 )
 from spanmeter_gateway.telemetry import names
@@ -22,11 +24,12 @@ from spanmeter_gateway.telemetry.names import Metric
 
 LONG_S = 12 * 3600
 """A range beyond it reads recorded sums; up to it lines show every scrape."""
+LONGER_S = 3 * 24 * 3600
+"""A range beyond it reads the copies."""
 MAX_POINTS = 150
-"""Of a line: so `$__rate_interval` of a long range holds two recorded sums at least."""
+"""Of a line: `$__rate_interval` of a long range holds two recorded sums then, or two copies."""
 SERIES = "series"
 """The label in which Prometheus names the series to read."""
-_FRESH = f"{5 * INTERVAL_S}s"
 _BEFORE = "30d"
 """As far back as a range of 15 days and the one before it reach."""
 
@@ -51,6 +54,11 @@ class Source:
     def raw(self) -> str:
         """Name the metric's own series."""
         return f"{self.metric.prometheus_name}{self.part}"
+
+    @property
+    def seldom(self) -> str:
+        """Name the recorded sum's copy."""
+        return series.seldom(self.recorded)
 
 
 def _either(label: str, values: str) -> str:
@@ -118,23 +126,33 @@ def choice(source: Source, others: tuple[str, ...]) -> str:
     `others` are the variables by whose labels the recorded sum cannot be filtered: it is read only
     while all of them stand at All, which is `.*`.
     """
-    there = _recorded(is_long=source.is_long)
-    recorded = f'label_replace({there}, "{SERIES}", "{source.recorded}", "", "")'
-    if others:
-        chosen = "".join(f"${{{name}}}" for name in others)
-        noted = f'label_replace({there}, "chosen", "{chosen}", "", "")'
-        raw_at_first = f'label_replace({noted}, "{SERIES}", "{source.raw}", "", "")'
-        recorded = (
-            f'label_replace({raw_at_first}, "{SERIES}", "{source.recorded}", "chosen", "[.*]+")'
-        )
-    return f'{recorded}\n  or on () label_replace(vector(1), "{SERIES}", "{source.raw}", "", "")'
+    copied = _there(
+        series.seldom(series.SUMS_RECORDED), SELDOM_S, beyond_s=0 if source.is_long else LONGER_S
+    )
+    summed = _there(series.SUMS_RECORDED, INTERVAL_S, beyond_s=0 if source.is_long else LONG_S)
+    asked = (
+        _named(source.seldom, copied, otherwise=source.raw, others=others),
+        _named(source.recorded, summed, otherwise=source.raw, others=others),
+        f'label_replace(vector(1), "{SERIES}", "{source.raw}", "", "")',
+    )
+    return "\n  or on () ".join(asked)
 
 
-def _recorded(*, is_long: bool) -> str:
+def _named(name: str, there: str, *, otherwise: str, others: tuple[str, ...]) -> str:
+    if not others:
+        return f'label_replace({there}, "{SERIES}", "{name}", "", "")'
+    chosen = "".join(f"${{{other}}}" for other in others)
+    noted = f'label_replace({there}, "chosen", "{chosen}", "", "")'
+    at_first = f'label_replace({noted}, "{SERIES}", "{otherwise}", "", "")'
+    return f'label_replace({at_first}, "{SERIES}", "{name}", "chosen", "[.*]+")'
+
+
+def _there(recorded: str, interval_s: int, *, beyond_s: int) -> str:
     # There, if the range is long, and if no gateway was scraped while nothing was recorded. That
     # is asked of a gateway that was there for a while, as the rules begin some minutes after it.
-    mark = f"group(last_over_time({series.SUMS_RECORDED}[{_FRESH}]))"
-    gateway = f"group({names.BUILD_INFO.prometheus_name} offset {_FRESH})"
+    fresh = f"{5 * interval_s}s"
+    mark = f"group(last_over_time({recorded}[{fresh}]))"
+    gateway = f"group({names.BUILD_INFO.prometheus_name} offset {fresh})"
     unrecorded = f"({gateway} unless on () {mark})"
-    long = "" if is_long else f" and on () vector($__range_s) > {LONG_S}"
+    long = f" and on () vector($__range_s) > {beyond_s}" if beyond_s else ""
     return f"({mark}{long}\n    unless on () count_over_time({unrecorded}[{_BEFORE}:1h]))"

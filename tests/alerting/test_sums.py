@@ -98,6 +98,9 @@ def test_each_sum_adds_up_its_own_part(tmp_path: Path) -> None:
         shows("1h", grown(series.SUM_UNPRICED, f" by ({REASON})"), ({REASON: "unknown_model"}, 30)),
         shows("1h", grown(series.SUM_UNMETERED, f" by ({REASON})"), ({REASON: "cancelled"}, 60)),
         shows("1h", series.SUMS_RECORDED, ({"__name__": series.SUMS_RECORDED}, 1)),
+        # Within half an hour of steady traffic the copy, three of whose samples are there, says so.
+        shows("1h", grown(series.seldom(series.SUM_CALLS)), ({}, 360)),
+        shows("1h", grown(series.seldom(series.SUM_COST)), ({}, 22.5)),
     ]  # fmt: skip
 
     assert complaints(tmp_path, [Case("parts", TRAFFIC, expected)], files=["sums"]) == ""
@@ -159,27 +162,41 @@ def test_long_ranges_read_recorded_sums(tmp_path: Path) -> None:
     expected = [
         reads(calls.raw, calls, 12),
         reads(calls.recorded, calls, 13),
+        reads(calls.recorded, calls, 72),
+        reads(calls.seldom, calls, 73),
         reads(calls.recorded, calls, 24, Choice(("chat",))),
         reads(waits.recorded, waits, 24),
-        reads(daily.recorded, daily, 1),
+        reads(waits.seldom, waits, 73),
+        reads(daily.seldom, daily, 1),
     ]
 
-    assert _complained(tmp_path, expected, _mark(0)) == ""
+    assert _complained(tmp_path, expected, _mark(0), _copy_mark(0)) == ""
+
+
+@pytest.mark.parametrize("marks", [[], [24 * 60]], ids=["never copied", "copied since a day"])
+def test_what_was_not_copied_from_the_beginning_is_read_from_the_sums(
+    tmp_path: Path, marks: list[int]
+) -> None:
+    chosen = (sources.CALLS, sources.MODEL_WAITS, sources.DAILY_CALLS)
+    expected = [reads(source.recorded, source, 73) for source in chosen]
+
+    assert _complained(tmp_path, expected, _mark(0), *map(_copy_mark, marks)) == ""
 
 
 def test_a_filter_that_a_sum_cannot_follow_reads_the_metric(tmp_path: Path) -> None:
     waits = sources.MODEL_WAITS
     choices = (Choice(("chat",)), Choice(("a", "b")), Choice(("a.*",)), Choice(("$series",)))
-    expected = [reads(waits.raw, waits, 24, each) for each in choices]
+    expected = [reads(waits.raw, waits, range_h, each) for each in choices for range_h in (24, 73)]
 
-    assert _complained(tmp_path, expected, _mark(0)) == ""
+    assert _complained(tmp_path, expected, _mark(0), _copy_mark(0)) == ""
 
 
 def test_the_rules_may_begin_some_minutes_after_the_gateway(tmp_path: Path) -> None:
     # promtool asks at full hours: at one of them the gateway is there, and no rule was evaluated.
     scraped = gauge(BUILD, {}, (118, None), (DAYS - 118, 1))
-    expected = [reads(sources.CALLS.recorded, sources.CALLS, 24)]
-    case = Case("decided", [scraped, _mark(123)], expected)
+    chosen = sources.CALLS
+    expected = [reads(chosen.recorded, chosen, 24), reads(chosen.seldom, chosen, 73)]
+    case = Case("decided", [scraped, _mark(123), _copy_mark(136)], expected)
 
     assert complaints(tmp_path, [case], files=["spending"], interval="5m") == ""
 
@@ -200,6 +217,10 @@ def _complained(folder: Path, expected: list[Expectation], *marks: Series) -> st
     return complaints(folder, [case], files=["spending"], interval="5m")
 
 
-def _mark(begins_min: int) -> Series:
+def _mark(begins_min: int, name: str = series.SUMS_RECORDED) -> Series:
     before: list[tuple[int, float | None]] = [(begins_min, None)] if begins_min else []
-    return recorded(series.SUMS_RECORDED, {}, *before, (DAYS - begins_min, 1))
+    return recorded(name, {}, *before, (DAYS - begins_min, 1))
+
+
+def _copy_mark(begins_min: int) -> Series:
+    return _mark(begins_min, series.seldom(series.SUMS_RECORDED))

@@ -18,7 +18,7 @@ def two_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("history")
     read = "".join(file.read_text() for file in shipped.DIST.glob("*.json"))
     # Written where a variable names them.
-    assert all(source.recorded in read for source in sources.ALL)
+    assert all(source.seldom in read for source in sources.ALL)
     history.write(folder, history.shipped_series(fleet.pairs(), read))
     return folder / "tsdb"
 

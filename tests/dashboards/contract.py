@@ -19,7 +19,9 @@ OF_COLLECTOR = {
     "otelcol_process_": frozenset[str](),
 }
 """By the beginning of the name, the longest first."""
-RECORDED_COUNTERS = frozenset(source.recorded for source in sources.ALL)
+RECORDED_COUNTERS = frozenset(
+    name for source in sources.ALL for name in (source.recorded, source.seldom)
+)
 _PARTS = {"_bucket": frozenset({"le"}), "_sum": frozenset[str](), "_count": frozenset[str]()}
 
 

@@ -41,7 +41,10 @@ LABELS_BY_LEVEL: dict[str, tuple[str, ...]] = {
     "provider_error_instance": (PROVIDER, label(telemetry.ERROR_TYPE), *_SCRAPED),
 }
 _BUCKETS = (series.SUM_WAITS_BY_FEATURE, series.SUM_WAITS_BY_MODEL, series.SUM_FIRST_CHUNKS)
-MORE_LABELS = {series.TEAM_INFO: (TEAM,), **dict.fromkeys(_BUCKETS, ("le",))}
+MORE_LABELS = {
+    series.TEAM_INFO: (TEAM,),
+    **dict.fromkeys((*_BUCKETS, *map(series.seldom, _BUCKETS)), ("le",)),
+}
 ALERTS, SINCE = "ALERTS", "ALERTS_FOR_STATE"
 """What Prometheus says of alerts: that they are active, and from which moment on."""
 ALERT_LABELS = ("alertname", "alertstate", "severity", TEAM, FEATURE, "anomaly", "scope")
@@ -97,16 +100,16 @@ def labels_of(name: str) -> tuple[str, ...]:
 
 def all_series(fleet: list[Pair], read: str) -> Iterator[Series]:
     """List every recorded series of a fleet whose name stands in `read`."""
-    sums = {source.recorded: source for source in sources.ALL}
+    sums = {name: source for source in sources.ALL for name in (source.recorded, source.seldom)}
     for name in (*names(), ALERTS, SINCE):
         if name not in read or name in ABSENT:
             continue
-        yield from _sums(sums[name], fleet) if name in sums else _series(name, fleet)
+        yield from _sums(name, sums[name], fleet) if name in sums else _series(name, fleet)
 
 
-def _sums(source: Source, fleet: list[Pair]) -> Iterator[Series]:
+def _sums(record: str, source: Source, fleet: list[Pair]) -> Iterator[Series]:
     """Add up what the metric's series grow by, as the rules do."""
-    own = labels_of(source.recorded)
+    own = labels_of(record)
     matched, _, values = source.matcher.partition("=~")
     found: dict[tuple[tuple[str, str], ...], float] = defaultdict(float)
     for each in series_of(source.metric, fleet):
@@ -116,7 +119,7 @@ def _sums(source: Source, fleet: list[Pair]) -> Iterator[Series]:
             kept = tuple((name, each.labels[name]) for name in own if each.labels.get(name))
             found[kept] += each.per_hour
     for labels, per_hour in found.items():
-        yield Series(source.recorded, dict(labels), per_hour)
+        yield Series(record, dict(labels), per_hour)
 
 
 def _series(name: str, fleet: list[Pair]) -> Iterator[Series]:

@@ -5,7 +5,7 @@ from tests.dashboards.grafana_queries import Window, references
 from grafana import by_feature, panels, queries, sources, tables
 from grafana.frame import Dashboard, as_json
 from grafana.panels import Row, Step
-from spanmeter_gateway.alerting.sums import INTERVAL_S
+from spanmeter_gateway.alerting.sums import INTERVAL_S, SELDOM_S
 from spanmeter_gateway.telemetry import names
 
 
@@ -62,9 +62,13 @@ def test_a_line_that_may_read_recorded_sums_has_two_of_them_in_each_window() -> 
     rows = (Row("Row", (by_feature.call_rate(), panels.lines("b", "B?", description=""))),)
     dashboard = as_json(Dashboard(uid="spanmeter-feature", description="", rows=rows))
     paced, wide = (each.get("maxDataPoints") for each in dashboard["panels"][1:])
-    window = Window(until_s=0, range_s=sources.LONG_S + 1, scrape_s=15, max_points=paced)
+    summed, copied = (
+        Window(until_s=0, range_s=range_s + 1, scrape_s=15, max_points=paced)
+        for range_s in (sources.LONG_S, sources.LONGER_S)
+    )
 
-    assert window.rate_interval_s >= 2 * INTERVAL_S
+    assert summed.rate_interval_s >= 2 * INTERVAL_S
+    assert copied.rate_interval_s >= 2 * SELDOM_S
     assert wide is None
 
 

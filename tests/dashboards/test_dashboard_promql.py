@@ -30,12 +30,14 @@ def prometheus() -> Iterator[PrometheusProcess]:
         yield running
 
 
-@pytest.fixture(scope="module", params=["metrics", "recorded sums"])
+@pytest.fixture(scope="module", params=["raw", "recorded", "seldom"])
 def parsed_by_uid(
     prometheus: PrometheusProcess, request: pytest.FixtureRequest
 ) -> dict[str, Parsed]:
-    named = {each.variable: Choice((each.recorded,), None, is_many=False) for each in sources.ALL}
-    chosen = named if request.param == "recorded sums" else {}
+    chosen = {
+        each.variable: Choice((getattr(each, request.param),), None, is_many=False)
+        for each in sources.ALL
+    }
     return {uid: parse(prometheus, shipped.load(uid), chosen) for uid in shipped.UIDS}
 
 

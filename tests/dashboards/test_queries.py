@@ -71,17 +71,19 @@ def test_every_query_of_a_dashboard_has_an_answer(
         assert unanswered(answers) == set()
 
 
+@pytest.mark.parametrize("range_s", [DAY_S, 7 * DAY_S], ids=["day", "week"])
 @pytest.mark.parametrize("uid", shipped.UIDS)
-def test_recorded_sums_say_what_the_metrics_say(prometheus: PrometheusProcess, uid: str) -> None:
-    dashboard = shipped.load(uid)
+def test_recorded_sums_say_what_the_metrics_say(
+    prometheus: PrometheusProcess, uid: str, range_s: int
+) -> None:
+    dashboard, window = shipped.load(uid), history.window(range_s)
     raw = chosen(dashboard, 0)
-    recorded = decided(prometheus.url, dashboard, raw, window_of(dashboard))
+    recorded = decided(prometheus.url, dashboard, raw, window)
     assert {name for name in recorded if recorded[name] != raw[name]} == {
         each["name"] for each in shipped.sources(dashboard)
     } - _narrowed(uid)
 
     targets = [untied(each) for each in shipped.everything(dashboard) if each.label is None]
-    window = window_of(dashboard)
     by_metrics, by_sums = (
         ask_all(prometheus.url, [question(target, choices, window) for target in targets])
         for choices in (raw, recorded)
@@ -107,9 +109,11 @@ def _narrowed(uid: str) -> set[str]:
     return {name for name, each in SOURCES.items() if each.kept and FEATURE not in each.kept}
 
 
-@pytest.mark.parametrize(("range_s", "is_recorded"), [(12 * HOUR_S, False), (DAY_S, True)])
+@pytest.mark.parametrize(
+    ("range_s", "kind"), [(12 * HOUR_S, "raw"), (3 * DAY_S, "recorded"), (7 * DAY_S, "seldom")]
+)
 def test_long_ranges_read_recorded_sums(
-    prometheus: PrometheusProcess, range_s: int, *, is_recorded: bool
+    prometheus: PrometheusProcess, range_s: int, kind: str
 ) -> None:
     dashboard = shipped.load("spanmeter-models")
     raw = chosen(dashboard, 0)
@@ -117,7 +121,7 @@ def test_long_ranges_read_recorded_sums(
 
     named = {name: found[name].values[0] for name in SOURCES if name in found}
     assert named == {
-        name: SOURCES[name].recorded if is_recorded or SOURCES[name].is_long else SOURCES[name].raw
+        name: SOURCES[name].seldom if SOURCES[name].is_long else getattr(SOURCES[name], kind)
         for name in named
     }
 

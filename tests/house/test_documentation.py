@@ -12,6 +12,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 
+from spanmeter import outcome
 from spanmeter.attribution import AttributionRules, attribute
 from spanmeter.usage import Usage
 from spanmeter_gateway import cli, errors, receipt
@@ -19,7 +20,7 @@ from spanmeter_gateway.config import Config
 from spanmeter_gateway.config_file import load
 from spanmeter_gateway.config_schema import CredentialShape, FileShape
 from spanmeter_gateway.errors import GatewayError
-from spanmeter_gateway.relay import outcome
+from spanmeter_gateway.relay import outcome as of_calls
 from spanmeter_gateway.telemetry import documentation, names
 
 ROOT = Path(__file__).parents[2]
@@ -199,7 +200,8 @@ def test_every_error_is_documented_with_its_status_and_type() -> None:
 
 
 def test_every_error_type_is_documented() -> None:
-    verdicts = [value for value in vars(outcome).values() if isinstance(value, outcome.Verdict)]
+    named = {**vars(outcome), **vars(of_calls)}.values()
+    verdicts = [value for value in named if isinstance(value, outcome.Verdict)]
     ours = {verdict.error_type for verdict in verdicts if verdict.error_type is not None}
 
     documented = set(code(page("errors.md").split("\n## error_type\n")[1]))

@@ -3,6 +3,7 @@
 import pytest
 
 from spanmeter.dialects.dialect import ResponseFacts
+from spanmeter.outcome import Verdict, judge_answer
 from spanmeter_gateway.errors import (
     AzureConfigMissing,
     BodyTooLarge,
@@ -17,7 +18,7 @@ from spanmeter_gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from spanmeter_gateway.relay.outcome import Verdict, judge_answer, judge_error
+from spanmeter_gateway.relay.outcome import judge_error
 
 SAID_NOTHING = ResponseFacts()
 

@@ -14,12 +14,12 @@ from tests.gateway.telemetry.samples import BILL, a_denial, a_receipt, an_attemp
 from tests.gateway.telemetry.span_table import LEFT_OUT, OWN, SWITCHED, TABLE, Case, complaints
 
 from spanmeter.dialects.registry import recognise
+from spanmeter.outcome import CANCELLED, INTERRUPTED, Verdict, judge_answer
 from spanmeter.usage import Usage
 from spanmeter_gateway.bill import Bill
 from spanmeter_gateway.receipt import Receipt
 from spanmeter_gateway.relay.account import Account
 from spanmeter_gateway.relay.account import OpenAttempt as Attempted
-from spanmeter_gateway.relay.outcome import CANCELLED, INTERRUPTED, Verdict, judge_answer
 from spanmeter_gateway.relay.trace import Sampler, begin_trace, new_ids
 from spanmeter_gateway.routing.address import split_target
 from spanmeter_gateway.telemetry import names

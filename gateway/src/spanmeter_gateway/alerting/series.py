@@ -91,3 +91,8 @@ BOOKS_BEHIND = "spanmeter:books:behind"
 def fault_ratio(window: str) -> str:
     """Name the share of eligible calls that failed over a window: `5m`, `1h`, `3d`, `30d`."""
     return f"feature:spanmeter_faults:ratio_rate{window}"
+
+
+def seldom(record: str) -> str:
+    """Name the copy of a sum for ranges of many days: fewer samples."""
+    return f"{record}_each_15m"

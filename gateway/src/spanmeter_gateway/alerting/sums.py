@@ -16,6 +16,8 @@ from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.names import Metric, label
 
 INTERVAL_S = 2 * MINUTE_S
+SELDOM_S = 15 * MINUTE_S
+"""Of the copies."""
 KEPT = frozenset({names.FEATURE, names.TASK, names.PROVIDER, names.REQUEST_MODEL})
 """What dashboards filter by, beside the tags."""
 ERROR = label(names.ERROR_TYPE)
@@ -28,8 +30,13 @@ _WENT_WELL = f'{OUTCOME}="ok"'
 
 
 def groups(_: Slo, __: Clock) -> tuple[Group, ...]:
-    """List the one group; nothing in it depends on what is promised."""
-    return (Group("spanmeter-sums", INTERVAL_S, (*_tagged(), *_waits(), *_reasons(), _recorded())),)
+    """List the sums and their copies; nothing in them depends on what is promised."""
+    sums = (*_tagged(), *_waits(), *_reasons(), _recorded())
+    copies = tuple(Recording(series.seldom(each.record), each.record) for each in sums)
+    return (
+        Group("spanmeter-sums", INTERVAL_S, sums),
+        Group("spanmeter-sums-seldom", SELDOM_S, copies),
+    )
 
 
 def _tagged() -> Iterable[Recording]:

@@ -4,10 +4,10 @@ import time
 
 from spanmeter.dialects.dialect import Dialect, RequestFacts, ResponseFacts
 from spanmeter.grammar import Attribution
+from spanmeter.outcome import Verdict
 from spanmeter.semconv import MAX_MODEL_CHARS
 from spanmeter_gateway.receipt import Attempt, OpenCall, Receipt, Trace
 from spanmeter_gateway.relay.chunk_times import ChunkTimes
-from spanmeter_gateway.relay.outcome import Verdict
 from spanmeter_gateway.relay.trace import Ids
 from spanmeter_gateway.upstreams.upstream import Upstream
 

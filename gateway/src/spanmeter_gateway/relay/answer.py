@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Final
 
 from spanmeter.dialects.dialect import ResponseFacts
+from spanmeter.outcome import INTERRUPTED, OK, Verdict, judge_answer
 from spanmeter_gateway.relay.account import NO_FACTS, Account
 from spanmeter_gateway.relay.meter import Meter
-from spanmeter_gateway.relay.outcome import INTERRUPTED, OK, Verdict, judge_answer
 from spanmeter_gateway.relay.response import Framing, choose_framing, write_head
 from spanmeter_gateway.upstreams.connection import AnswerHead
 

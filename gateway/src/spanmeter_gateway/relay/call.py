@@ -13,6 +13,7 @@ Every way out leads through `_end`; nothing after it has an effect.
 import logging
 import time
 
+from spanmeter.outcome import CANCELLED, Verdict, judge_early_end
 from spanmeter_gateway.errors import GatewayBusy, GatewayError, InvalidGatewayKey
 from spanmeter_gateway.receipt import OpenCall
 from spanmeter_gateway.relay import journey
@@ -22,15 +23,7 @@ from spanmeter_gateway.relay.caller import Caller
 from spanmeter_gateway.relay.chunk_times import ChunkTimes
 from spanmeter_gateway.relay.exchange import Asker, Exchange
 from spanmeter_gateway.relay.head import RequestHead, named_by_connection
-from spanmeter_gateway.relay.outcome import (
-    BROKE,
-    CANCELLED,
-    SHUTDOWN,
-    STALLED,
-    Verdict,
-    judge_early_end,
-    judge_error,
-)
+from spanmeter_gateway.relay.outcome import BROKE, SHUTDOWN, STALLED, judge_error
 from spanmeter_gateway.relay.plan import Plan
 from spanmeter_gateway.relay.refusal import error_body, plain_answer
 from spanmeter_gateway.relay.relay import Relay

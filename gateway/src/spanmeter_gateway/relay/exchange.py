@@ -6,10 +6,11 @@ caller is the call's to say.
 
 import asyncio
 
+from spanmeter.outcome import INTERRUPTED, TIMED_OUT, Verdict
 from spanmeter_gateway.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from spanmeter_gateway.relay.account import OpenAttempt
 from spanmeter_gateway.relay.endpoint import Connection, Endpoint
-from spanmeter_gateway.relay.outcome import INTERRUPTED, STALLED, TIMED_OUT, Verdict
+from spanmeter_gateway.relay.outcome import STALLED
 from spanmeter_gateway.relay.unreachable import unreachable
 from spanmeter_gateway.relay.upload import Upload
 from spanmeter_gateway.upstreams.connection import AnswerHead, AnswerSink

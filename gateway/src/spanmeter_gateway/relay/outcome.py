@@ -1,27 +1,7 @@
 """How a call of the gateway ended, beside what `spanmeter.outcome` says of any answer. Pure."""
 
-from spanmeter.outcome import (
-    CANCELLED,
-    INTERRUPTED,
-    KNOWN_CODES,
-    OK,
-    TIMED_OUT,
-    Verdict,
-    judge_answer,
-    judge_early_end,
-)
+from spanmeter.outcome import Verdict
 from spanmeter_gateway.errors import GatewayError, UpstreamError
-
-__all__ = [
-    "CANCELLED",
-    "INTERRUPTED",
-    "KNOWN_CODES",
-    "OK",
-    "TIMED_OUT",
-    "Verdict",
-    "judge_answer",
-    "judge_early_end",
-]
 
 STALLED = Verdict("cancelled", "client_stalled", "caller")
 """The caller keeps the connection but does not read."""
