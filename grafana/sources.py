@@ -30,6 +30,8 @@ MAX_POINTS = 150
 """Of a line: `$__rate_interval` of a long range holds two recorded sums then, or two copies."""
 SERIES = "series"
 """The label in which Prometheus names the series to read."""
+_LOOKBACK_S = 300
+"""For so long Prometheus takes a sample for the present."""
 _BEFORE = "30d"
 """As far back as a range of 15 days and the one before it reach."""
 
@@ -148,11 +150,12 @@ def _named(name: str, there: str, *, otherwise: str, others: tuple[str, ...]) ->
 
 
 def _there(recorded: str, interval_s: int, *, beyond_s: int) -> str:
-    # There, if the range is long, and if no gateway was scraped while nothing was recorded. That
-    # is asked of a gateway that was there for a while, as the rules begin some minutes after it.
-    fresh = f"{5 * interval_s}s"
-    mark = f"group(last_over_time({recorded}[{fresh}]))"
-    gateway = f"group({names.BUILD_INFO.prometheus_name} offset {fresh})"
+    # There, if the range is long, and if no gateway was scraped while nothing was recorded. That is
+    # asked of a gateway that was there for a while, as the rules begin some minutes after it; and
+    # what was recorded right before Prometheus itself went away counts.
+    since_s = 4 * interval_s
+    mark = f"group(last_over_time({recorded}[{since_s + interval_s + _LOOKBACK_S}s]))"
+    gateway = f"group({names.BUILD_INFO.prometheus_name} offset {since_s}s)"
     unrecorded = f"({gateway} unless on () {mark})"
     long = f" and on () vector($__range_s) > {beyond_s}" if beyond_s else ""
     return f"({mark}{long}\n    unless on () count_over_time({unrecorded}[{_BEFORE}:1h]))"

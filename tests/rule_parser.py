@@ -20,8 +20,11 @@ FOREIGN = {"up", "ALERTS", *pipeline.COLLECTOR}
 FOREIGN_LABELS = {"alertname", "alertstate", "exporter", "instance", "job", "le", "severity"}
 OWN_LABELS = {TEAM, "anomaly", "level", "model", "month", "name", "outcome", "scope"}
 """Of recorded series, beside those of metrics."""
-RECORDED = {value for name, value in vars(series).items() if name.isupper()} | {
-    series.fault_ratio(window) for window in ("5m", *WINDOW_S)
+_SUMS = {value for name, value in vars(series).items() if re.match("SUMS?_", name)}
+RECORDED = {
+    *(value for name, value in vars(series).items() if name.isupper()),
+    *(series.fault_ratio(window) for window in ("5m", *WINDOW_S)),
+    *map(series.seldom, _SUMS),
 }
 METRIC_LABELS = {label(each) for metric in names.METRICS for each in metric.attributes}
 

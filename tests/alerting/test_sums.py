@@ -201,6 +201,16 @@ def test_the_rules_may_begin_some_minutes_after_the_gateway(tmp_path: Path) -> N
     assert complaints(tmp_path, [case], files=["spending"], interval="5m") == ""
 
 
+def test_what_was_missed_with_the_gateway_was_not_there(tmp_path: Path) -> None:
+    # Prometheus was away for an hour: at the full hour in it the last sample still counts.
+    spans: list[tuple[int, float | None]] = [(49, 1), (60, None), (DAYS - 109, 1)]
+    away = [recorded(name, {}, *spans) for name in (BUILD, series.SUMS_RECORDED)]
+    expected = [reads(sources.CALLS.recorded, sources.CALLS, 24)]
+    case = Case("away", away, expected)
+
+    assert complaints(tmp_path, [case], files=["spending"], interval="5m") == ""
+
+
 @pytest.mark.parametrize("marks", [[], [24 * 60]], ids=["never recorded", "recorded since a day"])
 def test_what_was_not_recorded_from_the_beginning_is_read_from_the_metric(
     tmp_path: Path, marks: list[int]
