@@ -389,5 +389,25 @@ def test_a_caller_who_does_not_read_is_not_written_to_by_the_next_call_either() 
     run(check)
 
 
+def test_nothing_begins_behind_an_answer_that_closes_though_the_caller_is_slow() -> None:
+    # The refused request was whole, but waited for its turn; the next one was not whole yet.
+    async def check() -> None:
+        world = World()
+        caller = world.caller()
+        whole, unknown = request(CHAT, PLAIN).wire, request(b"/nowhere", PLAIN).wire
+
+        await caller.say([whole + unknown + whole[:20]])
+        caller.front.pause_writing()
+        await caller.say([whole[20:] + whole])
+        caller.front.resume_writing()
+        await caller.say([whole])
+
+        assert len(world.provider.requests) == 1
+        assert ends(world.spool.receipts) == [("ok", None), ("caller_error", "unknown_path")]
+        assert caller.pipe.is_closed
+
+    run(check)
+
+
 def ends(receipts: list[Receipt]) -> list[tuple[str, str | None]]:
     return [(receipt.outcome, receipt.error_type) for receipt in receipts]

@@ -111,7 +111,7 @@ def chunked(draw: st.DrawFn, body: bytes) -> bytes:
 def answers(draw: st.DrawFn) -> Sent:
     interim = b"".join(
         b"HTTP/1.1 %d Wait\r\n%b\r\n" % (status, lines(draw(FIELDS)))
-        for status in draw(st.lists(st.sampled_from([100, 102, 103]), max_size=3))
+        for status in draw(st.lists(st.sampled_from([100, 102, 103, 104, 199]), max_size=3))
     )
     status = draw(st.sampled_from([200, 201, 400, 404, 429, 500, 529]))
     reason = draw(st.sampled_from([b"OK", b"", b"Not \xe9 phrase"]))
@@ -303,6 +303,7 @@ def test_the_next_answer_on_a_connection_begins_with_the_parser() -> None:
     [
         b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nxx",
         b"HTTP/1.1 103 Early Hints\r\ncontent-length: 5\r\n\r\nhello",
+        b"HTTP/1.1 104 Resumable\r\ncontent-length: 5\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\n{}",

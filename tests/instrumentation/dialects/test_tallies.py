@@ -190,6 +190,18 @@ def test_a_stream_answered_with_something_else_is_malformed(body: str) -> None:
     assert read(CHAT, body) == ResponseFacts(unread="malformed")
 
 
+@pytest.mark.parametrize("field", [b"data:", b"event:", b"id:", b"retry:"])
+def test_a_stream_is_known_where_a_scan_ends_within_its_first_field(field: bytes) -> None:
+    usage = events("{" + CHAT_USAGE + "}").encode()
+    rest = field + b"1\n\n" + usage if field != b"data:" else usage
+    for cut in range(1, len(field)):
+        tally = start(CHAT, stream=False)
+        tally.feed(b"\n" * answer.BULK_BYTES + rest[:cut])
+        tally.feed(rest[cut:])
+
+        assert tally.close().usage == TEN
+
+
 def test_an_answer_beyond_the_bound_is_given_up_and_its_bytes_freed() -> None:
     tally = start(CHAT, stream=False)
     piece = b" " * 1024 * 1024

@@ -210,10 +210,12 @@ class CallerConnection(Caller):
         self._offers_upgrade = self._parser.should_upgrade()
         if self._offers_upgrade:
             return
+        if self._linger_until_s is not None:
+            return
         if self._inbound is not None or self._queue or self._is_full:
             self._queue.append(self._read_request())
             self._flow.pause_reading()
-        elif self._linger_until_s is None:
+        else:
             self._begin(self._read_request())
 
     def on_body(self, piece: bytes) -> None:

@@ -307,8 +307,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """Collect; one read may hold many transfer chunks."""
-        if not self._is_complete:
-            self._pieces.append(piece)
+        if self._is_complete:
+            return
+        if not self.answer_began:  # the parser gives a body to interim answers from 104 on
+            raise NotHttp
+        self._pieces.append(piece)
 
     def on_chunk_header(self) -> None:
         """Know that a chunk has begun, or the trailer behind the last one."""

@@ -27,6 +27,7 @@ _LEAD = re.compile(
 )
 _ANY = msgspec.json.Decoder(Any)
 _BOM = b"\xef\xbb\xbf"
+_LONGEST_LEAD_BYTES = len(b"retry:")
 
 
 class Reading(Protocol):
@@ -79,7 +80,7 @@ class AnswerTally:
     def close(self) -> ResponseFacts:
         """Account for everything fed so far."""
         if self._shape == "unknown":
-            self._recognise()
+            self._recognise(is_last=True)
         if self._shape == "json":
             return self._close_json()
         last = bytes(self._buffer)
@@ -110,7 +111,7 @@ class AnswerTally:
 
     def _drain(self, *, is_last: bool) -> None:
         if self._shape == "unknown":
-            self._recognise()
+            self._recognise(is_last=is_last)
         if self._shape == "events":
             block, rest = sse.split_whole(bytes(self._buffer), is_last=is_last)
             self._reading.read_events(block)
@@ -128,15 +129,18 @@ class AnswerTally:
         else:
             self._buffer.clear()
 
-    def _recognise(self) -> None:
+    def _recognise(self, *, is_last: bool) -> None:
         buffer = self._buffer
         if buffer.startswith(b"{"):
             self._shape = "json"
             return
         lead = _LEAD.match(buffer)
-        first = bytes(lead["first"] or b"") if lead else b""
-        if not first:
+        if lead is None or lead["first"] is None:
             return
+        first = bytes(lead["first"])
+        is_clear = first in (b"{", b"[") or first.endswith(b":")
+        if not (is_clear or is_last) and len(buffer) - lead.start("first") < _LONGEST_LEAD_BYTES:
+            return  # perhaps the name of a field, or a BOM, that is not whole
         if buffer.startswith(_BOM):
             del buffer[: len(_BOM)]
         if first == b"[" and self._traits.splits_arrays and self._status < 400:
