@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := instrumentation/src gateway/src tests bench examples fuzz grafana
 HOT := tests/gateway/relay tests/gateway/upstreams tests/gateway/routing tests/instrumentation tests/fuzz
+# Tests that compute rather than watch clocks: they run beside the others, behind them.
+CALM := tests/alerting tests/anomalies tests/dashboards
+TIMED := tests/alerting/test_end_to_end.py tests/dashboards/test_demo_dashboards.py tests/dashboards/test_compose_demo.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run demo install test hot check format lint types layers duplicates dashboards bench fuzz soak constraints audit clean
+.PHONY: run demo install test test-timed test-calm hot check format lint types layers duplicates dashboards bench fuzz soak constraints audit clean
 
 run: install ## the gateway with embedded defaults
 	$(BIN)/spanmeter serve
@@ -16,7 +19,13 @@ demo: install ## the gateway with a pretend provider and live traffic, no API ke
 install: .venv/compiled ## the gateway in .venv
 
 test: .venv/installed-dev .venv/compiled ## every test whose component is present
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-timed test-calm
+
+test-timed: .venv/installed-dev .venv/compiled
+	$(BIN)/python -m pytest $(filter-out $(CALM),$(patsubst %/,%,$(wildcard tests/*/))) $(TIMED)
+
+test-calm: .venv/installed-dev .venv/compiled
+	nice -n 10 $(BIN)/python -m pytest -q -p no:cacheprovider $(CALM) $(addprefix --ignore=,$(TIMED))
 
 hot: .venv/installed-dev .venv/compiled ## the tests of the hot path's modules once more, on the compiled ones
 	PYTHONPATH=$$($(BIN)/spanmeter compile --where) $(BIN)/python -m pytest -q $(HOT)
