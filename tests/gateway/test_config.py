@@ -438,6 +438,11 @@ PROBLEMS = {
     "tls: {cert_file: a}": "tls.key_file: is missing",
     "listen: 'a: b": "line 1, column 14: not YAML: found unexpected end of stream",
     "{listen: 'a:1', listen: 'b:1'}": "line 1: the key listen comes twice",
+    "drain_s: !!float soon": "line 1: this is no valid float",
+    "a: 1\n? !!float": "line 2: this is no valid float",
+    "drain_s: !!timestamp soon": "line 1: this is no valid timestamp",
+    "workers: 0b_": "line 1: this is no valid int",
+    "upstreams: {null: {base_url: 'http://a'}}": "upstreams.None: must be a text",
     "upstreams: {x: {base_url: 'http://[::1'}}": (
         "upstreams.x.base_url: must name a host, as in https://llm.example.com"
     ),

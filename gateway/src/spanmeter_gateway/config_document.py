@@ -51,6 +51,15 @@ class _Loader(yaml.SafeLoader):
     A date stays the text that it is: an Azure API version looks like one.
     """
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001 - the base class's signature
+        try:
+            return super().construct_object(node, deep)
+        except (UnreadableYaml, yaml.YAMLError):
+            raise
+        except (AttributeError, LookupError, ValueError):  # `!!float x`, `!!timestamp x`, `0b_`
+            line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+            raise UnreadableYaml(f"line {line}: this is no valid {kind}") from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001 - the base class's signature
         seen: set[str] = set()
         for key_node, _ in node.value:
@@ -134,7 +143,9 @@ def _without(document: dict[str, Any], places: Iterable[tuple[int | str, ...]]) 
     }
     if isinstance(rows := sound.get("upstreams"), dict):
         sound["upstreams"] = {
-            name: row for name, row in rows.items() if ("upstreams", name) not in broken
+            name: row
+            for name, row in rows.items()
+            if isinstance(name, str) and ("upstreams", name) not in broken
         }
     if isinstance(rows := sound.get("prices"), list):
         sound["prices"] = [row for place, row in enumerate(rows) if ("prices", place) not in broken]
