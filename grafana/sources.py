@@ -12,6 +12,7 @@ from spanmeter_gateway.alerting import series
 from spanmeter_gateway.alerting.features import ELIGIBLE, FAULTS
 from spanmeter_gateway.alerting.promql import FEATURE, MODEL, OUTCOME, PROVIDER
 from spanmeter_gateway.alerting.sums import (
+    ANSWERED,
     ERROR,
     INPUT_CLASSES,
     INTERVAL_S,
@@ -24,9 +25,9 @@ from spanmeter_gateway.telemetry.names import Metric
 
 LONG_S = 12 * 3600
 """A range beyond it reads recorded sums; up to it lines show every scrape."""
-LONGER_S = 3 * 24 * 3600
+LONGER_S = 2 * 24 * 3600
 """A range beyond it reads the copies."""
-MAX_POINTS = 150
+MAX_POINTS = 100
 """Of a line: `$__rate_interval` of a long range holds two recorded sums then, or two copies."""
 SERIES = "series"
 """The label in which Prometheus names the series to read."""
@@ -46,7 +47,7 @@ class Source:
     matcher: str = ""
     """What it takes of the metric; a recorded sum lacks the label, so that has to fit, too."""
     part: str = ""
-    """`_bucket` or `_sum` of a histogram."""
+    """`_bucket`, `_sum` or `_count` of a histogram."""
     kept: frozenset[str] | None = None
     """The labels that the recorded sum has; `None`: all that dashboards filter by."""
     is_long: bool = False
@@ -101,6 +102,9 @@ MODEL_WAITS = Source(
 FIRST_CHUNKS = Source(
     "first_chunks", names.TIME_TO_FIRST, series.SUM_FIRST_CHUNKS, "", "_bucket", _OF_MODEL
 )
+ANSWERS = Source(
+    "answers", names.INFERENCE_DURATION, series.SUM_ANSWERS, f'{ANSWERED}!=""', "_count", _OF_MODEL
+)
 CALL_ERRORS = Source(
     "call_errors", names.CALLS, series.SUM_CALL_ERRORS, f'{ERROR}!=""', "", _OF_PROVIDER
 )
@@ -117,8 +121,8 @@ DAILY_CALLS, DAILY_INPUT, DAILY_OUTPUT = (
 
 ALL = (
     CALLS, ELIGIBLE_CALLS, FAILED_CALLS, COST, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS,
-    CACHE_READ_TOKENS, ATTEMPTS, WAITS, WAIT_SECONDS, MODEL_WAITS, FIRST_CHUNKS, CALL_ERRORS,
-    ATTEMPT_ERRORS, UNPRICED, UNMETERED, DAILY_CALLS, DAILY_INPUT, DAILY_OUTPUT,
+    CACHE_READ_TOKENS, ATTEMPTS, WAITS, WAIT_SECONDS, MODEL_WAITS, FIRST_CHUNKS, ANSWERS,
+    CALL_ERRORS, ATTEMPT_ERRORS, UNPRICED, UNMETERED, DAILY_CALLS, DAILY_INPUT, DAILY_OUTPUT,
 )  # fmt: skip
 
 

@@ -115,15 +115,10 @@ SPEED = Row(
 
 def _answers(offset: str = "") -> str:
     # Attempts at embeddings, or by v1.41 all, stand in the other metric.
+    embeddings = select(names.OPERATION_DURATION, f'{ANSWERED}!=""', part="_count")
     found = [
-        total(
-            select(metric, f'{ANSWERED}!=""', part="_count"),
-            MODEL,
-            PROVIDER,
-            ANSWERED,
-            offset=offset,
-        )
-        for metric in (names.INFERENCE_DURATION, names.OPERATION_DURATION)
+        total(selected, MODEL, PROVIDER, ANSWERED, offset=offset)
+        for selected in (read(sources.ANSWERS), embeddings)
     ]
     return f"({found[0]}\n  or {found[1]})"
 

@@ -26,7 +26,7 @@ from grafana import sources
 from grafana.sources import SERIES, Source, choice
 from spanmeter_gateway.alerting import series
 from spanmeter_gateway.alerting.promql import FEATURE, MODEL, PROVIDER
-from spanmeter_gateway.alerting.sums import ERROR, REASON, TOKEN_CLASS
+from spanmeter_gateway.alerting.sums import ANSWERED, ERROR, REASON, TOKEN_CLASS
 from spanmeter_gateway.telemetry import names
 from spanmeter_gateway.telemetry.names import Metric
 
@@ -67,6 +67,11 @@ TRAFFIC = (
     *durations("chat", {0.5: [every(1)], 5: [every(2)]}),
     counter("spanmeter_call_duration_seconds_sum", ONE | {"spanmeter_outcome": "ok"}, every(9)),
     *first_chunks("chat", {0.64: [every(5)]}),
+    counter(
+        f"{names.INFERENCE_DURATION.prometheus_name}_count",
+        ONE | {ANSWERED: "gpt-5-2026"},
+        every(4),
+    ),
     of(names.UNPRICED, 1, **{REASON: "unknown_model"}),
     of(names.UNMETERED, 2, **{REASON: "cancelled"}),
     gauge(BUILD, {"version": "1.0.0"}, (HOUR, 1)),
@@ -93,6 +98,8 @@ def test_each_sum_adds_up_its_own_part(tmp_path: Path) -> None:
         shows("1h", grown(series.SUM_WAIT_SECONDS, by_le), (CHAT, 270)),
         shows("1h", grown(f'{series.SUM_FIRST_CHUNKS}{{le=~"0.32|0.64"}}', by_le),
               ({PROVIDER: "openai", "le": "0.32"}, 0), ({PROVIDER: "openai", "le": "0.64"}, 150)),
+        shows("1h", grown(f'{series.SUM_ANSWERS}{{{ANSWERED}!=""}}', f" by ({MODEL}, {ANSWERED}) "),
+              ({MODEL: "gpt-5", ANSWERED: "gpt-5-2026"}, 120)),
         shows("1h", grown(f'{series.SUM_CALL_ERRORS}{{{ERROR}!=""}}'), ({}, 90)),
         shows("1h", grown(f'{series.SUM_ATTEMPT_ERRORS}{{{ERROR}!=""}}'), ({}, 120)),
         shows("1h", grown(series.SUM_UNPRICED, f" by ({REASON})"), ({REASON: "unknown_model"}, 30)),
@@ -162,8 +169,8 @@ def test_long_ranges_read_recorded_sums(tmp_path: Path) -> None:
     expected = [
         reads(calls.raw, calls, 12),
         reads(calls.recorded, calls, 13),
-        reads(calls.recorded, calls, 72),
-        reads(calls.seldom, calls, 73),
+        reads(calls.recorded, calls, 48),
+        reads(calls.seldom, calls, 49),
         reads(calls.recorded, calls, 24, Choice(("chat",))),
         reads(waits.recorded, waits, 24),
         reads(waits.seldom, waits, 73),

@@ -38,6 +38,7 @@ LABELS_BY_LEVEL: dict[str, tuple[str, ...]] = {
     "tagged_instance": (*LABEL_BY_VARIABLE.values(), *_SCRAPED),
     "provider_model_instance": (PROVIDER, MODEL, *_SCRAPED),
     "provider_model_reason_instance": (PROVIDER, MODEL, "reason", *_SCRAPED),
+    "provider_models_instance": (PROVIDER, MODEL, label(telemetry.RESPONSE_MODEL), *_SCRAPED),
     "provider_error_instance": (PROVIDER, label(telemetry.ERROR_TYPE), *_SCRAPED),
 }
 _BUCKETS = (series.SUM_WAITS_BY_FEATURE, series.SUM_WAITS_BY_MODEL, series.SUM_FIRST_CHUNKS)

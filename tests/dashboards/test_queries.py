@@ -110,7 +110,7 @@ def _narrowed(uid: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("range_s", "kind"), [(12 * HOUR_S, "raw"), (3 * DAY_S, "recorded"), (7 * DAY_S, "seldom")]
+    ("range_s", "kind"), [(12 * HOUR_S, "raw"), (2 * DAY_S, "recorded"), (7 * DAY_S, "seldom")]
 )
 def test_long_ranges_read_recorded_sums(
     prometheus: PrometheusProcess, range_s: int, kind: str

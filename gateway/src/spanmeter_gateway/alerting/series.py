@@ -77,6 +77,8 @@ SUM_WAITS_BY_MODEL = "provider_model_instance:spanmeter_call_duration_seconds_bu
 """Of calls that went well, as the next one."""
 SUM_WAIT_SECONDS = "feature_instance:spanmeter_call_duration_seconds_sum:sum"
 SUM_FIRST_CHUNKS = "provider_model_instance:spanmeter_first_chunk_seconds_bucket:sum"
+SUM_ANSWERS = "provider_models_instance:gen_ai_attempts:sum"
+"""By the model that was asked for and the one that answered."""
 SUM_CALL_ERRORS = "provider_error_instance:spanmeter_calls:sum"
 SUM_ATTEMPT_ERRORS = "provider_error_instance:spanmeter_attempts:sum"
 SUM_UNPRICED = "provider_model_reason_instance:spanmeter_unpriced_calls:sum"

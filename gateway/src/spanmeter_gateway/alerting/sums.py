@@ -22,6 +22,7 @@ KEPT = frozenset({names.FEATURE, names.TASK, names.PROVIDER, names.REQUEST_MODEL
 """What dashboards filter by, beside the tags."""
 ERROR = label(names.ERROR_TYPE)
 REASON = label(names.REASON)
+ANSWERED = label(names.RESPONSE_MODEL)
 INPUT_CLASSES = "input|cache_read|cache_write"
 OUTPUT_CLASSES = "output|reasoning"
 """The classes of tokens that a model reads, and those that it writes."""
@@ -74,6 +75,12 @@ def _waits() -> Iterable[Recording]:
         for metric in (names.TIME_TO_FIRST, names.OPERATION_TIME_TO_FIRST)
     )
     yield Recording(series.SUM_FIRST_CHUNKS, f"{latest}\n  or {v1_41}")
+    # So does that of attempts, of which embeddings always have one of their own.
+    inference, operation = (
+        _by("", f"{metric.prometheus_name}_count", PROVIDER, MODEL, ANSWERED).expr
+        for metric in (names.INFERENCE_DURATION, names.OPERATION_DURATION)
+    )
+    yield Recording(series.SUM_ANSWERS, f"{inference}\n  or {operation}")
 
 
 def _reasons() -> Iterable[Recording]:
