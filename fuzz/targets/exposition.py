@@ -46,7 +46,7 @@ def check(raw: bytes) -> None:
         "spanmeter_feature": (feature or "untagged")[:limit],
         "spanmeter_task": task[:limit],
         "spanmeter_tag_env": tag[:limit],
-        "error_type": error or "500",
+        "error_type": (error or "500")[:limit],
     }
     for families in (read_classic(classic.decode()), read_openmetrics(modern.decode())):
         calls = [
