@@ -154,6 +154,15 @@ def test_a_cut_responses_stream_is_still_in_progress() -> None:
     )
 
 
+def test_a_gemini_stream_that_names_itself_once_is_known_by_that() -> None:
+    totals = '"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":5}'
+    first = '{"modelVersion":"gemini-2.5-flash",' + totals + "}"
+    facts = read(GEMINI, events('{"responseId":"r-1"}', first, "{" + totals + "}"))
+
+    assert (facts.response_model, facts.response_id) == ("gemini-2.5-flash", "r-1")
+    assert facts.usage == TEN
+
+
 def test_a_gemini_array_that_was_cut_keeps_its_last_totals() -> None:
     part = {
         "candidates": [{"finishReason": "STOP"}],

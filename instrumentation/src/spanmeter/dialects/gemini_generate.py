@@ -77,6 +77,7 @@ STREAM_METHOD = "streamGenerateContent"
 _ANSWER = msgspec.json.Decoder(Answer)
 _MARKS = (re.compile(rb'"finishReason"'), re.compile(rb'"error"'))
 _USAGE = b'"usageMetadata"'
+_MODEL_VERSION, _RESPONSE_ID = b'"modelVersion"', b'"responseId"'
 
 
 class GeminiReading(Found):
@@ -99,6 +100,10 @@ class GeminiReading(Found):
             self.read_body(data)
             if self._usage is not before:
                 break
+        if self._model is None:
+            self._look_for_names(block, _MODEL_VERSION)
+        if self._id is None:
+            self._look_for_names(block, _RESPONSE_ID)
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole answer, or one part of a stream."""
@@ -117,6 +122,17 @@ class GeminiReading(Found):
             self._is_error = True
             self._error = code_in_answer({"error": answer.error}, GEMINI_KEYS) or self._error
         return True
+
+    def _look_for_names(self, block: bytes, mark: bytes) -> None:
+        """Take model and id from the last part with this mark: those that were read lack them."""
+        for data in sse.picked_backwards(block, mark):
+            try:
+                answer = decode(_ANSWER, data)
+            except (ValueError, RecursionError):
+                continue
+            self._model = self._model or text(answer.model_version)
+            self._id = self._id or text(answer.response_id)
+            return
 
     def _read_candidates(self, candidates: list[Candidate | Scalar | list[Any]]) -> None:
         for position, candidate in enumerate(candidates):
