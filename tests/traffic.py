@@ -95,7 +95,7 @@ class Made:
     feature: str
     kind: Kind
     status: int | None
-    ended_s: float
+    took_s: float
 
     @property
     def end(self) -> End:
@@ -162,8 +162,10 @@ class Traffic:
                 break
             call_id = f"{self.name}-{number}-{count}"
             feature = f"{self.name}-{count % FEATURES}"
+            began_s = time.monotonic()
             status = call(client, kind, feature, call_id)
-            self._made.append(Made(call_id, feature, kind, status, time.monotonic()))
+            took_s = time.monotonic() - began_s
+            self._made.append(Made(call_id, feature, kind, status, took_s))
             if status is None:
                 client = _another(client, self._url)
             self._stopping.wait(AFTER_A_BREAK_S if status is None else self._pause_s)
