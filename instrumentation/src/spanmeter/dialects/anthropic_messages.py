@@ -15,7 +15,7 @@ from spanmeter.dialects.dialect import Dialect, ResponseFacts
 from spanmeter.dialects.json_values import (
     count,
     counts,
-    decode,
+    decoded,
     integer,
     number,
     text,
@@ -62,9 +62,8 @@ class AnthropicReading:
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole answer, or one event of a stream."""
-        try:
-            answer = decode(_DECODER, body)
-        except (ValueError, RecursionError):
+        answer = decoded(_DECODER, body)
+        if answer is None:
             return False
         for message in (answer, answer.message, answer.delta):
             if isinstance(message, Message):

@@ -18,7 +18,7 @@ from spanmeter.dialects.gemini_usage import usage_of
 from spanmeter.dialects.json_values import (
     Scalar,
     count,
-    decode,
+    decoded,
     integer,
     number,
     reason,
@@ -77,7 +77,7 @@ STREAM_METHOD = "streamGenerateContent"
 _ANSWER = msgspec.json.Decoder(Answer)
 _MARKS = (re.compile(rb'"finishReason"'), re.compile(rb'"error"'))
 _USAGE = b'"usageMetadata"'
-_MODEL_VERSION, _RESPONSE_ID = b'"modelVersion"', b'"responseId"'
+_MODEL_VERSION, _RESPONSE_ID = re.compile(rb'"modelVersion"'), re.compile(rb'"responseId"')
 
 
 class GeminiReading(Found):
@@ -92,47 +92,42 @@ class GeminiReading(Found):
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
         self._is_blocked = self._is_blocked or b'"blockReason"' in block
+        self._model = self._model or _first_said(block, _MODEL_VERSION, "model_version")
+        self._id = self._id or _first_said(block, _RESPONSE_ID, "response_id")
         for data in sse.picked(block, *_MARKS):
-            self.read_body(data)
+            if answer := decoded(_ANSWER, data):
+                self._read_end(answer)
         # Every part repeats the totals, so only the last of a block needs to be read.
         for data in sse.picked_backwards(block, _USAGE):
-            before = self._usage
-            self.read_body(data)
-            if self._usage is not before:
+            if (answer := decoded(_ANSWER, data)) and self._read_usage(answer):
                 break
-        if self._model is None:
-            self._look_for_names(block, _MODEL_VERSION)
-        if self._id is None:
-            self._look_for_names(block, _RESPONSE_ID)
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole answer, or one part of a stream."""
-        try:
-            answer = decode(_ANSWER, body)
-        except (ValueError, RecursionError):
+        answer = decoded(_ANSWER, body)
+        if answer is None:
             return False
-        self._model = text(answer.model_version) or self._model
-        self._id = text(answer.response_id) or self._id
+        self._model = self._model or text(answer.model_version)
+        self._id = self._id or text(answer.response_id)
+        self._read_end(answer)
+        self._read_usage(answer)
+        return True
+
+    def _read_usage(self, answer: Answer) -> bool:
+        counts = answer.usage_metadata
+        usage = usage_of(counts) if isinstance(counts, dict) else None
+        if usage is None:
+            return False
+        self._usage = usage
+        self._service_tier = word(counts.get("serviceTier"))
+        return True
+
+    def _read_end(self, answer: Answer) -> None:
         if isinstance(answer.candidates, list):
             self._read_candidates(answer.candidates)
-        if isinstance(answer.usage_metadata, dict):
-            self._usage = usage_of(answer.usage_metadata) or self._usage
-            self._service_tier = word(answer.usage_metadata.get("serviceTier"))
         if answer.error:
             self._is_error = True
             self._error = code_in_answer({"error": answer.error}, GEMINI_KEYS) or self._error
-        return True
-
-    def _look_for_names(self, block: bytes, mark: bytes) -> None:
-        """Take model and id from the last part with this mark: those that were read lack them."""
-        for data in sse.picked_backwards(block, mark):
-            try:
-                answer = decode(_ANSWER, data)
-            except (ValueError, RecursionError):
-                continue
-            self._model = self._model or text(answer.model_version)
-            self._id = self._id or text(answer.response_id)
-            return
 
     def _read_candidates(self, candidates: list[Candidate | Scalar | list[Any]]) -> None:
         for position, candidate in enumerate(candidates):
@@ -141,6 +136,13 @@ class GeminiReading(Found):
                 index = count(candidate.index)
                 if finish_reason is not None:
                     self._reason_by_index[position if index is None else index] = finish_reason
+
+
+def _first_said(block: bytes, mark: re.Pattern[bytes], member: str) -> str | None:
+    for data in sse.picked(block, mark):
+        if said := text(getattr(decoded(_ANSWER, data), member, None)):
+            return said
+    return None
 
 
 class GeminiEmbeddingsReading(GeminiReading):

@@ -37,6 +37,14 @@ def decode(decoder: msgspec.json.Decoder[Shape], body: bytes | bytearray) -> Sha
     return decoder.decode(mended(body))
 
 
+def decoded(decoder: msgspec.json.Decoder[Shape], body: bytes | bytearray) -> Shape | None:
+    """Decode JSON; `None` for what cannot be read as this shape."""
+    try:
+        return decode(decoder, body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def mended(body: bytes | bytearray) -> bytes:
     """Write U+FFFD for each lone surrogate escape; the bytes stay as many as they were."""
     return bytes(_ESCAPE.sub(_mended, body))

@@ -17,7 +17,7 @@ from spanmeter.dialects.found import Found
 from spanmeter.dialects.json_values import (
     Scalar,
     count,
-    decode,
+    decoded,
     integer,
     number,
     reason,
@@ -52,7 +52,6 @@ PARAMETERS = ParameterTable(
 
 
 _DECODER = msgspec.json.Decoder(Answer)
-_MODEL = re.compile(rb'"model"\s*:\s*"[^"]')  # Azure's prelude says `"model":""`
 _MARKS = (
     re.compile(rb'finish_reason"\s*[:d]\s*[^n\s]'),
     re.compile(rb'usage"\s*[:d]\s*[^n\s]'),
@@ -66,7 +65,6 @@ without their quote because a search for a rarer character is faster."""
 class OpenAIReading(Found):
     """What an answer or a stream says of itself."""
 
-    _has_begun = False
     _is_done = False
 
     def has_ended(self) -> bool:
@@ -75,27 +73,24 @@ class OpenAIReading(Found):
 
     def read_events(self, block: bytes) -> None:
         """Take a block of whole events."""
-        if not self._has_begun:
-            # The first that can be read: which block it stands in must not matter.
-            self._has_begun = any(self.read_body(event.data) for event in sse.events(block))
-        if self._model is None:
-            self._find_model(block)
-        for data in sse.picked(block, *_MARKS):
+        rest = block if self._model is not None else block[self._read_opening(block) :]
+        for data in sse.picked(rest, *_MARKS):
             self.read_body(data)
         if end := block[-32:].rstrip():  # blank lines say nothing
             self._is_done = end.endswith(b"[DONE]")
 
-    def _find_model(self, block: bytes) -> None:
-        for found in _MODEL.finditer(block):
-            self.read_body(sse.data_around(block, found.start()))
+    def _read_opening(self, block: bytes) -> int:
+        """Read every chunk until one has named the model; returns where the next begins."""
+        for event in sse.events(block):
+            self.read_body(event.data)
             if self._model is not None:
-                return
+                return event.end
+        return len(block)
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole answer, or one chunk of a stream."""
-        try:
-            answer = decode(_DECODER, body)
-        except (ValueError, RecursionError):
+        answer = decoded(_DECODER, body)
+        if answer is None:
             return False
         self._model = text(answer.model) or self._model
         self._id = text(answer.id) or self._id

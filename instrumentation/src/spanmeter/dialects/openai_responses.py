@@ -13,7 +13,7 @@ from spanmeter.dialects import sse
 from spanmeter.dialects.answer import opener
 from spanmeter.dialects.dialect import Dialect, ResponseFacts
 from spanmeter.dialects.json_values import (
-    decode,
+    decoded,
     identifier,
     integer,
     number,
@@ -80,9 +80,8 @@ class ResponsesReading:
 
     def read_body(self, body: bytes | bytearray) -> bool:
         """Take a whole answer."""
-        try:
-            response = decode(_RESPONSE, body)
-        except (ValueError, RecursionError):
+        response = decoded(_RESPONSE, body)
+        if response is None:
             return False
         self._read_response(response)
         is_flat_error = response.object == "error" or (
@@ -112,9 +111,8 @@ class ResponsesReading:
         )
 
     def _read_event(self, data: bytes) -> None:
-        try:
-            event = decode(_EVENT, data)
-        except (ValueError, RecursionError):
+        event = decoded(_EVENT, data)
+        if event is None:
             return
         if isinstance(event.response, Response):
             self._read_response(event.response)

@@ -15,8 +15,9 @@ _BREAK = b"\n\n"
 class Event(NamedTuple):
     """One event that carries data."""
 
-    type: bytes
     data: bytes
+    end: int
+    """Where the next begins in the block."""
 
 
 def split_whole(pending: bytes, *, is_last: bool = False) -> tuple[bytes, bytes]:
@@ -84,12 +85,10 @@ def events(block: bytes) -> Iterator[Event]:
     start = 0
     while start < len(block):
         _, end = _around(block, start)
-        event = block[start:end]
+        data = data_of(block[start:end])
         start = end + len(_BREAK)
-        data = list(_values(event, b"data"))
         if data:
-            types = list(_values(event, b"event"))
-            yield Event(types[-1] if types else b"", b"\n".join(data))
+            yield Event(data, start)
 
 
 def _around(block: bytes, at: int) -> tuple[int, int]:
