@@ -2,7 +2,7 @@
 
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -10,9 +10,9 @@ from bench.books import running_books
 from bench.candidates import Candidate, free_ports
 from bench.looking import looking
 from bench.measures import OPEN_LOOP_CONNECTIONS
-from bench.processes import CANDIDATE_CPU, RIG_CPU, Failed, cpu_seconds
+from bench.processes import CANDIDATE_CPU, RIG_CPU, Failed, Started, cpu_seconds
 from bench.relay import configuration, relay
-from bench.rig import TICK_S, Figures, Rig
+from bench.rig import TICK_S, Figures
 from bench.rows import Bar, Row, Sheet, number
 from bench.stage import Stage, tell
 
@@ -23,8 +23,9 @@ PLACES = {
 }
 WINDOWS = 5
 """The load lasts so many windows of the other measures."""
-LOOK_S = 0.1
-"""Between two readings of /metrics: the grain of a lag."""
+LOOK_S = 0.2
+"""Between two readings of /metrics: the grain of a lag. A page costs books as much as some 50
+receipts, and a scraper comes every 15 s."""
 ENTRY_LIMIT_S = 30.0
 RELAY = "relay"
 COUNTER = b"spanmeter_calls_total{"
@@ -33,6 +34,7 @@ HEADINGS = (
     "load",
     "books on",
     "asked, calls/s",
+    "of the relay's own",
     "kept",
     "added p50",
     "added p99",
@@ -101,6 +103,7 @@ class Steady:
     share: float
     place: str
     rate: float
+    relay_rate: float
     figures: Figures
     direct: Figures
     lags: list[tuple[float, int]]
@@ -128,6 +131,7 @@ class Steady:
             f"{self.share:.0%}",
             self.place,
             number(self.rate),
+            f"{self.rate / self.relay_rate:.0%}",
             f"{self.kept:.1%}",
             f"{number(p50)} ms",
             f"{number(p99)} ms",
@@ -139,20 +143,21 @@ class Steady:
 
 
 def together(stage: Stage) -> list[Row]:
-    """Load relay and books at shares of the relay's own calls/s, books here and there."""
-    full_rate = stage.full_rate(stage.contest.ours)
-    found = []
-    for share in SHARES:
-        for place, cpus in PLACES.items():
-            tell(f"relay at {share:.0%} of its calls/s, books on {place}")
-            found.append(_steady(stage, full_rate * share, share=share, place=place, cpus=cpus))
+    """Load relay and books at shares of what both together carry, books here and there."""
+    found = [
+        steady
+        for place, cpus in PLACES.items()
+        for steady in _in_place(stage, place=place, cpus=cpus)
+    ]
     stage.sheets.append(
         Sheet(
             title="Relay and books together, open loop",
             headings=HEADINGS,
             lines=tuple(one.cells() for one in found),
             notes=(
-                "Shares are of the relay's own calls/s without books. Lag: from a call's end to a "
+                "Shares are of the calls/s that relay and books carry together, on two cores that "
+                "carry the load and the upstream too: a closed loop, until /metrics counts its "
+                "last call. The relay's own are those without books. Lag: from a call's end to a "
                 f"/metrics page that counts it; the page is read every {LOOK_S} s, by the load's "
                 "core. Latency is over direct at the same rate.",
             ),
@@ -173,40 +178,76 @@ def together(stage: Stage) -> list[Row]:
     ]
 
 
-def _steady(stage: Stage, rate: float, *, share: float, place: str, cpus: str) -> Steady:
-    contest, folder = stage.contest, stage.folder()
-    flags: dict[str, float | str] = {
-        "rate": rate,
-        "connections": OPEN_LOOP_CONNECTIONS,
-        "window": f"{contest.pace.window_s * WINDOWS}s",
-    }
-    direct = contest.rig.calls(contest.direct.calls, (), **flags)
+def _in_place(stage: Stage, *, place: str, cpus: str) -> Iterator[Steady]:
+    folder = stage.folder()
     [books_port] = free_ports(1)
     with relay(stage.mock, folder, RELAY) as candidate:
         port = candidate.calls.port
         config = replace(configuration(stage.mock, folder / RELAY, port), books_port=books_port)
         with running_books(config, stage.mock, folder / "books.log", cpu=cpus) as books:
-            sight = Sight(books_port)
-            before = _warm_up(contest.rig, candidate, sight)
-            spent_s = cpu_seconds(books.pids)
-            with looking(sight.look, every_s=LOOK_S):
-                figures = contest.rig.calls(candidate.calls, candidate.pids, **flags)
-            sight.await_count(before + figures.sent)
-            spent_s = cpu_seconds(books.pids) - spent_s
-    return Steady(
-        share=share,
-        place=place,
-        rate=rate,
-        figures=figures,
-        direct=direct,
-        lags=lags_s(sight, figures, before),
-        books_cpu_us=spent_s / figures.sent * 1e6,
-    )
+            whole = Whole(stage, candidate, books, Sight(books_port), place)
+            whole.warm_up()
+            carried = whole.carried()
+            for share in SHARES:
+                tell(f"relay and books at {share:.0%} of {carried:,.0f} calls/s, books on {place}")
+                yield whole.at(share, carried)
 
 
-def _warm_up(rig: Rig, candidate: Candidate, sight: Sight) -> int:
-    """Make some calls and wait until they are shown: a new series is shown at 0 first."""
-    sent = rig.calls(candidate.calls, candidate.pids, rate=100, window="300ms").sent
-    sight.await_count(sent)
-    sight.seen.clear()
-    return sent
+@dataclass(slots=True)
+class Whole:
+    """A relay, and books that enter its receipts as they come."""
+
+    stage: Stage
+    candidate: Candidate
+    books: Started
+    sight: Sight
+    place: str
+    made: int = 0
+
+    def warm_up(self) -> None:
+        """Make some calls and wait until they are shown: a new series is shown at 0 first."""
+        self._load(rate=100, window="300ms")
+        self.sight.await_count(self.made)
+
+    def carried(self) -> float:
+        """Measure how many calls a second are made and counted."""
+        began_s = time.monotonic()
+        sent = self._load(connections=OPEN_LOOP_CONNECTIONS, window=self._window).sent
+        self.sight.await_count(self.made)
+        return sent / (time.monotonic() - began_s)
+
+    def at(self, share: float, carried: float) -> Steady:
+        """Load both at a share of what they carry."""
+        contest, sight = self.stage.contest, self.sight
+        flags: dict[str, float | str] = {
+            "rate": carried * share,
+            "connections": OPEN_LOOP_CONNECTIONS,
+            "window": self._window,
+        }
+        direct = contest.rig.calls(contest.direct.calls, (), **flags)
+        sight.seen.clear()
+        before, spent_s = self.made, cpu_seconds(self.books.pids)
+        with looking(sight.look, every_s=LOOK_S):
+            figures = self._load(**flags)
+        sight.await_count(self.made)
+        spent_s = cpu_seconds(self.books.pids) - spent_s
+        return Steady(
+            share=share,
+            place=self.place,
+            rate=carried * share,
+            relay_rate=self.stage.full_rate(contest.ours),
+            figures=figures,
+            direct=direct,
+            lags=lags_s(sight, figures, before),
+            books_cpu_us=spent_s / figures.sent * 1e6,
+        )
+
+    @property
+    def _window(self) -> str:
+        return f"{self.stage.contest.pace.window_s * WINDOWS}s"
+
+    def _load(self, **flags: float | str) -> Figures:
+        rig = self.stage.contest.rig
+        figures = rig.calls(self.candidate.calls, self.candidate.pids, **flags)
+        self.made += figures.sent
+        return figures

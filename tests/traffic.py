@@ -95,6 +95,7 @@ class Made:
     feature: str
     kind: Kind
     status: int | None
+    ended_s: float
     took_s: float
 
     @property
@@ -164,8 +165,8 @@ class Traffic:
             feature = f"{self.name}-{count % FEATURES}"
             began_s = time.monotonic()
             status = call(client, kind, feature, call_id)
-            took_s = time.monotonic() - began_s
-            self._made.append(Made(call_id, feature, kind, status, took_s))
+            ended_s = time.monotonic()
+            self._made.append(Made(call_id, feature, kind, status, ended_s, ended_s - began_s))
             if status is None:
                 client = _another(client, self._url)
             self._stopping.wait(AFTER_A_BREAK_S if status is None else self._pause_s)

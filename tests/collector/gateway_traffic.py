@@ -35,7 +35,7 @@ def drive(gateway: GatewayProcess) -> list[Made]:
     """Make calls of every kind for two features, then others that end in other ways."""
     with RawClient(gateway.url) as client:
         made = [
-            Made(f"{turn}-{number}", feature, kind, call(client, kind, feature, "same"), 0)
+            Made(f"{turn}-{number}", feature, kind, call(client, kind, feature, "same"), 0, 0)
             for turn in range(ROUNDS)
             for number, kind in enumerate(KINDS)
             for feature in ("counted-a", "counted b/\u00e9")
