@@ -11,6 +11,7 @@ from tests.collector.other_application import send_spans
 from tests.collector_process import CONFIG, CollectorProcess, shipped, validate
 from tests.fakes.otlp_grpc_door import grpc_door
 from tests.fakes.otlp_sink import OtlpSink
+from tests.processes import wait_until
 
 from spanmeter_gateway.telemetry import names
 
@@ -63,15 +64,19 @@ def test_a_running_collector_has_nothing_to_complain_of(collector: CollectorProc
 
 
 def test_it_tells_about_itself_under_the_names_that_rules_use(collector: CollectorProcess) -> None:
-    told = set(re.findall(r"^(otelcol_\w+?)(?:\{| )", collector.own_metrics(), re.MULTILINE))
-
-    assert {
+    names = {
         "otelcol_exporter_queue_size",
         "otelcol_exporter_queue_capacity",
         "otelcol_exporter_sent_spans",
         "otelcol_receiver_accepted_spans",
         "otelcol_process_uptime",
-    } <= told
+    }
+
+    def told() -> set[str]:
+        return set(re.findall(r"^(\w+?)[{ ]", collector.own_metrics(), re.MULTILINE))
+
+    # What was sent is counted when the answer is back, a little after it has arrived.
+    wait_until(lambda: names <= told())
 
 
 def test_the_builder_takes_exactly_what_the_file_uses() -> None:
