@@ -6,7 +6,7 @@ Nothing is ever added for a host that is not listed.
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from spanmeter.baggage import attribution_of, baggage_of, baggage_pairs
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 Headers = list[tuple[str, str]]
+Role = Literal["gateway", "service"]
 
 
 class _Host(NamedTuple):
@@ -77,9 +78,9 @@ class Propagation(NamedTuple):
     services: Hosts = Hosts()
     """Services of our own, told the current attribution as W3C baggage."""
 
-    def tells(self, host: str, port: int | None) -> bool:
-        """Say whether a host is told anything; most are not."""
-        return _role(self, host, port) is not None
+    def role(self, host: str, port: int | None) -> Role | None:
+        """Say what a host is, if it is told anything; most are not."""
+        return _role(self, host, port)
 
     def headers(self, host: str, port: int | None, present: Mapping[str, str]) -> Headers:
         """Return the headers to set on a request, given those that it has (lower-case names).
@@ -97,7 +98,7 @@ class Propagation(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _role(rules: Propagation, host: str, port: int | None) -> str | None:
+def _role(rules: Propagation, host: str, port: int | None) -> Role | None:
     if (host, port) in rules.gateways:
         return "gateway"
     return "service" if (host, port) in rules.services else None

@@ -83,7 +83,7 @@ def _start(start: Method, library: ModuleType) -> Method:
 def _headers(request: Any) -> Any | None:
     """Return the headers to send; `None` when nothing is added. aiohttp writes them as UTF-8."""
     host, port = request.url.raw_host, request.url.port
-    if not observer.propagation.tells(host, port):
+    if observer.propagation.role(host, port) is None:
         return None
     headers = request.headers.copy()
     for name, value in observer.propagation.headers(host, port, _present(request)):

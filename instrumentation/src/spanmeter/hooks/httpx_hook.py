@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import lru_cache, wraps
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from spanmeter.hooks import otel_baggage
 from spanmeter.hooks.replacing import Method, bound, replace, restore
@@ -17,6 +17,8 @@ from spanmeter.observing import Meter, MeteredCall, Observer, guarded
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+_Entry = tuple[bytes, bytes, bytes]
+"""A header as both libraries keep it: its name as written, in lower case, and its value."""
 Transport = TypeVar("Transport")
 
 observer = Observer()
@@ -101,9 +103,9 @@ def _look_at(request: Any) -> _Seen | None:
     origin = url.raw_host.decode(), url.port or _PORTS.get(url.scheme)
     added: RawHeaders = []
     is_held = observer.holds_baggage and otel_baggage.is_sent()
-    if rules.tells(*origin):
-        present = _present(request.headers.raw)
-        if origin in rules.services and otel_baggage.is_sent():
+    if role := rules.role(*origin):
+        present = _present(request.headers)
+        if role == "service" and otel_baggage.is_sent():
             # What OpenTelemetry's instrumentation writes behind us would replace what we write.
             is_held = True
             there, theirs = present.get("baggage", ""), otel_baggage.line()
@@ -126,28 +128,35 @@ def _sending(call: MeteredCall | None, *, is_held: bool) -> AbstractContextManag
     return stack
 
 
-def _present(raw: RawHeaders) -> dict[str, str]:
+def _present(headers: Any) -> dict[str, str]:
     """Return those headers of a request that matter to what is added; mostly there are none."""
-    if _OURS.keys().isdisjoint([name.lower() for name, _ in raw]):
+    entries = _entries(headers)
+    if _OURS.keys().isdisjoint([name for _, name, _ in entries]):
         return {}
     present: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        if (name := _OURS.get(raw_name.lower())) is not None:
+    for _, raw_name, raw_value in entries:
+        if (name := _OURS.get(raw_name)) is not None:
             value = raw_value.decode("latin-1")
             present[name] = f"{present[name]},{value}" if name in present else value
     return present
 
 
+def _entries(headers: Any) -> list[_Entry]:
+    """Return what the libraries keep, at a fifth of the time that `raw` takes."""
+    if hasattr(headers, "_list"):
+        return cast("list[_Entry]", headers._list)
+    return [(name, name.lower(), value) for name, value in headers.raw]
+
+
 def _copied(request: Any, added: RawHeaders) -> Any:
     """Copy a request, with some headers more; all but headers and extensions is shared."""
-    kind = type(request.headers)
-    headers, more = kind(request.headers), kind(added)
+    headers = type(request.headers)(request.headers)
     if b"baggage" in dict(added):
         headers.pop("baggage", None)
     if hasattr(headers, "_list"):
-        headers._list.extend(more._list)  # as `update` does, at a fifth of its time
+        headers._list += [(name, name, value) for name, value in added]
     else:
-        headers = kind([*headers.raw, *added])
+        headers = type(headers)([*headers.raw, *added])
     copy = object.__new__(type(request))
     extensions = {**request.extensions, _SEEN: True}
     copy.__dict__ = {**request.__dict__, "headers": headers, "extensions": extensions}

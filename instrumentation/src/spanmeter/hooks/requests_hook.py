@@ -43,7 +43,7 @@ def _copied(request: Any) -> Any | None:
     """Copy a request with what is to be added; `None` when nothing is."""
     url = urlsplit(request.url)
     host, port = url.hostname or "", url.port or _PORTS.get(url.scheme)
-    if not observer.propagation.tells(host, port):
+    if observer.propagation.role(host, port) is None:
         return None
     present = {name.lower(): _text(value) for name, value in request.headers.items()}
     if not (added := observer.propagation.headers(host, port, present)):
