@@ -38,9 +38,9 @@ def instrument(
     `gateway` is a URL (`http://gateway:8080`), a host, `host:port` or `*.domain`, or several:
     requests there, and no others, get `X-Feature`, `X-Task`, `X-Tags` and the trace. `services` are
     hosts of your own, which get them as W3C baggage. `feature`, `task` and `tags` are for calls
-    that the code says nothing of. With `direct`, calls to a provider itself are metered here, but
-    for those by requests. With `baggage`, the W3C baggage that OpenTelemetry takes from requests
-    counts: for services that the outside does not reach, because anybody may write it.
+    that the code says nothing of. With `direct`, calls to a provider itself are metered here. With
+    `baggage`, the W3C baggage that OpenTelemetry takes from requests counts: for services that the
+    outside does not reach, because anybody may write it.
 
     Called again it replaces what was said. Raises `InvalidSetting` and `InvalidAttribution`, and
     then nothing has changed.
@@ -82,11 +82,13 @@ def instrument_httpx(
 
 
 def instrument_requests(
-    gateway: str | Sequence[str] = (), *, services: str | Sequence[str] = ()
+    gateway: str | Sequence[str] = (),
+    *,
+    services: str | Sequence[str] = (),
+    direct: bool = False,
 ) -> None:
-    """Do what `instrument` does for requests only; its calls are attributed, never metered."""
-    requests_hook.observer.propagation = _rules(gateway, services)
-    _hook(("requests",))
+    """Do what `instrument` does for requests only."""
+    _instrument_one("requests", gateway, services, direct=direct)
 
 
 def instrument_aiohttp(
@@ -96,10 +98,7 @@ def instrument_aiohttp(
     direct: bool = False,
 ) -> None:
     """Do what `instrument` does for aiohttp only."""
-    rules = _rules(gateway, services)
-    meter = _direct_meter() if direct else None
-    aiohttp_hook.observer.propagation, aiohttp_hook.observer.meter = rules, meter
-    _hook(("aiohttp",))
+    _instrument_one("aiohttp", gateway, services, direct=direct)
 
 
 def uninstrument() -> None:
@@ -109,6 +108,16 @@ def uninstrument() -> None:
     believe_baggage(is_believed=False)
     for hook in _HOOKS.values():
         hook.observer.forget()
+
+
+def _instrument_one(
+    library: str, gateway: str | Sequence[str], services: str | Sequence[str], *, direct: bool
+) -> None:
+    rules = _rules(gateway, services)
+    meter = _direct_meter() if direct else None
+    observer = _HOOKS[library].observer
+    observer.propagation, observer.meter = rules, meter
+    _hook((library,))
 
 
 def _rules(gateway: str | Sequence[str], services: str | Sequence[str]) -> Propagation:

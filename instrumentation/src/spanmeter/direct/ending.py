@@ -1,10 +1,13 @@
 """How a call to a provider ended, by its answer and by what the HTTP library raised. Pure.
 
 The words are those of the gateway (docs/errors.md). Errors are told by the names of their classes,
-so that no library is loaded for it: httpx's and httpx2's, which are the same, aiohttp's and
-Python's own. https://www.python-httpx.org/exceptions/,
-https://docs.aiohttp.org/en/stable/client_reference.html#hierarchy-of-exceptions
+so that no library is loaded for it: httpx's and httpx2's, which are the same, aiohttp's, those of
+requests and Python's own. https://www.python-httpx.org/exceptions/,
+https://docs.aiohttp.org/en/stable/client_reference.html#hierarchy-of-exceptions,
+https://requests.readthedocs.io/en/latest/api/#exceptions
 """
+
+import http.client
 
 from spanmeter.dialects.dialect import ResponseFacts
 from spanmeter.direct.answer import AnswerReading
@@ -36,6 +39,11 @@ _VERDICT_BY_ERROR = {
     "ServerTimeoutError": TIMED_OUT,
     "ClientResponseError": _GARBLED,
     "ClientConnectionError": _UNREACHABLE,
+    # Those of requests, which are all of them an `OSError` too
+    "Timeout": TIMED_OUT,
+    "HTTPException": _GARBLED,
+    "InvalidHeader": _UNSENT,
+    "InvalidURL": _UNSENT,
 }
 """By the name of an error's class or of one that it derives from, the nearest first. Where there is
 no gateway, what the gateway would be blamed for is the application's own fault."""
@@ -67,8 +75,18 @@ def _judge_error(error: BaseException | None) -> Verdict:
         return CANCELLED  # nobody waits any more: closed, or a task that was cancelled
     if type(error).__name__ == "RemoteProtocolError" and "disconnected" in str(error):
         return _UNREACHABLE  # h11 and httpcore say it for a connection that brought nothing
-    known = (_VERDICT_BY_ERROR.get(each.__name__) for each in type(error).__mro__)
+    known = (_VERDICT_BY_ERROR.get(each.__name__) for each in type(_unwrapped(error)).__mro__)
     return next((verdict for verdict in known if verdict is not None), _UNSENT)
+
+
+def _unwrapped(error: Exception) -> Exception:
+    """Return what the standard library could not read, which requests raises within its own."""
+    inner: Exception | None = error
+    while inner is not None:
+        if isinstance(inner, http.client.HTTPException):
+            return inner
+        inner = next((each for each in inner.args if isinstance(each, Exception)), None)
+    return error
 
 
 def _has_said_all(reading: AnswerReading, facts: ResponseFacts) -> bool:
