@@ -29,7 +29,6 @@ NAMES_OF_OTHERS = {
     "_translate_data": "the OTLP exporter's hook",
     "_count_data": "the OTLP exporter's hook",
     "data_of": "the `data` field of server-sent events",
-    "data_around": "the `data` field of server-sent events",
     "join_base": "base URL is the usual word",
     "base_path": "base URL is the usual word",
     "service_tier": "OpenAI's `service_tier`",

@@ -58,12 +58,6 @@ def picked(block: bytes, *marks: re.Pattern[bytes]) -> Iterator[bytes]:
             yield data_of(block[start:end])
 
 
-def data_around(block: bytes, at: int) -> bytes:
-    """Return the data of the event that stands at a position of the block."""
-    start, end = _around(block, at)
-    return data_of(block[start:end])
-
-
 def picked_backwards(block: bytes, mark: bytes) -> Iterator[bytes]:
     """Yield the data of each event that contains `mark`, the last first."""
     at = block.rfind(mark)

@@ -48,6 +48,9 @@ _VERDICT_BY_ERROR = {
 """By the name of an error's class or of one that it derives from, the nearest first. Where there is
 no gateway, what the gateway would be blamed for is the application's own fault."""
 
+_DEEPEST = 5
+"""Errors within errors: requests' holds urllib3's, and that one the standard library's."""
+
 
 def judge(
     reading: AnswerReading | None,
@@ -81,11 +84,11 @@ def _judge_error(error: BaseException | None) -> Verdict:
 
 def _unwrapped(error: Exception) -> Exception:
     """Return what the standard library could not read, which requests raises within its own."""
-    inner: Exception | None = error
-    while inner is not None:
+    inner = error
+    for _ in range(_DEEPEST):
         if isinstance(inner, http.client.HTTPException):
             return inner
-        inner = next((each for each in inner.args if isinstance(each, Exception)), None)
+        inner = next((each for each in inner.args if isinstance(each, Exception)), inner)
     return error
 
 
