@@ -94,7 +94,7 @@ def _passed(
     return b"".join([*shown, meter.rest()])
 
 
-_EVENT = re.compile(rb".*?(?:(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)|$)", re.DOTALL)
+_EVENT = re.compile(rb".*?(?:(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)|\Z)", re.DOTALL)
 
 
 def _is_left_of(shown: bytes, body: bytes) -> bool:
