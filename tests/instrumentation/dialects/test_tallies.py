@@ -154,6 +154,12 @@ def test_a_cut_responses_stream_is_still_in_progress() -> None:
     )
 
 
+@pytest.mark.parametrize("blank", ["", "\n" * 40], ids=["at once", "blank lines later"])
+def test_what_comes_behind_done_takes_it_back(blank: str) -> None:
+    assert read(CHAT, events("{}", "[DONE]") + blank).ending == "whole"
+    assert read(CHAT, events("{}", "[DONE]", "{}") + blank).ending == "open"
+
+
 def test_a_gemini_stream_that_names_itself_once_is_known_by_that() -> None:
     totals = '"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":5}'
     first = '{"modelVersion":"gemini-2.5-flash",' + totals + "}"

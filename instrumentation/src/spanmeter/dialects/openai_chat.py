@@ -76,7 +76,7 @@ class OpenAIReading(Found):
         rest = block if self._model is not None else block[self._read_opening(block) :]
         for data in sse.picked(rest, *_MARKS):
             self.read_body(data)
-        if end := block[-32:].rstrip():  # blank lines say nothing
+        if end := block[-32:].rstrip() or block.rstrip():  # blank lines say nothing
             self._is_done = end.endswith(b"[DONE]")
 
     def _read_opening(self, block: bytes) -> int:
