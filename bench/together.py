@@ -24,8 +24,8 @@ PLACES = {
 WINDOWS = 5
 """The load lasts so many windows of the other measures."""
 LOOK_S = 0.2
-"""Between two readings of /metrics: the grain of a lag. A page costs books as much as some 50
-receipts, and a scraper comes every 15 s."""
+"""Between two readings of /metrics: the grain of a lag. Books make each page, where a scraper asks
+for one every 15 s, so that a finer grain would measure itself."""
 ENTRY_LIMIT_S = 30.0
 RELAY = "relay"
 COUNTER = b"spanmeter_calls_total{"

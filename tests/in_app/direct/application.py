@@ -22,6 +22,14 @@ from spanmeter.direct.meter import DirectMeter
 from spanmeter.hooks import httpx_hook
 from spanmeter.metric import Semconv
 
+JUDGED = [
+    ("chat", ("ok", None)),
+    ("status 429 rate_limit_exceeded", ("provider_error", "rate_limit_exceeded")),
+    ("status 500", ("provider_error", "500")),
+    ("status 401 invalid_api_key", ("caller_error", "invalid_api_key")),
+]
+"""What a pretend provider is told to answer, and what such a call is counted as."""
+
 
 class Application:
     """What one process would print of its own direct calls."""
@@ -60,6 +68,11 @@ class Application:
     def attributes(self) -> Mapping[str, Any]:
         """Those of the only CLIENT span."""
         return dict(self.call.attributes or {})
+
+    @property
+    def end(self) -> tuple[Any, Any]:
+        """Outcome and error type of the only CLIENT span."""
+        return self.attributes.get("spanmeter.outcome"), self.attributes.get("error.type")
 
     def series(self) -> Series:
         """Collect the metrics, as they would be in Prometheus."""

@@ -11,7 +11,7 @@ from google import genai
 from google.genai import types
 from tests.fakes.recordings import recording
 from tests.fakes.replay_provider import ReplayProvider
-from tests.in_app.direct.application import Application
+from tests.in_app.direct.application import JUDGED, Application
 from tests.in_app.hooks.conftest import SCRIPTS
 from tests.processes import wait_until
 
@@ -45,27 +45,14 @@ async def post(
         return await answer.read()
 
 
-def end_of(application: Application) -> tuple[Any, ...]:
-    attributes = application.attributes
-    return tuple(attributes.get(name) for name in ("spanmeter.outcome", "error.type"))
-
-
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["document", "stream"])
-@pytest.mark.parametrize(
-    ("script", "end"),
-    [
-        ("chat", ("ok", None)),
-        ("status 429 rate_limit_exceeded", ("provider_error", "rate_limit_exceeded")),
-        ("status 500", ("provider_error", "500")),
-        ("status 401 invalid_api_key", ("caller_error", "invalid_api_key")),
-    ],
-)
+@pytest.mark.parametrize(("script", "end"), JUDGED)
 def test_an_answer_is_judged_as_by_the_gateway(
     application: Application, provider: ReplayProvider, body: Any, *, script: str, end: Any
 ) -> None:
     asyncio.run(post(provider.base_url + PATH, script, body))
 
-    assert end_of(application) == end
+    assert application.end == end
     assert application.attributes["gen_ai.request.model"] == "gpt-4o-mini"
     assert application.attributes["spanmeter.feature"] == "untagged"
 
@@ -91,7 +78,7 @@ def test_a_failure_is_judged_as_by_the_gateway_and_raised(
     with pytest.raises(error):
         asyncio.run(post(provider.base_url + PATH, script, STREAM))
 
-    assert end_of(application) == ("provider_error", end)
+    assert application.end == ("provider_error", end)
 
 
 @pytest.mark.parametrize("script", ["never", "stall"])
@@ -109,7 +96,7 @@ def test_each_kind_of_time_out_is_the_providers(
             )
         )
 
-    assert end_of(application) == ("provider_error", "timeout")
+    assert application.end == ("provider_error", "timeout")
 
 
 def test_nobody_listening_is_a_connection_error(provider: ReplayProvider) -> None:
@@ -120,7 +107,7 @@ def test_nobody_listening_is_a_connection_error(provider: ReplayProvider) -> Non
         try:
             with pytest.raises(aiohttp.ClientConnectorError):
                 asyncio.run(post(f"http://127.0.0.1:9{PATH}", "chat"))
-            assert end_of(application) == ("provider_error", "connection_error")
+            assert application.end == ("provider_error", "connection_error")
         finally:
             spanmeter.uninstrument()
             application.close()
@@ -143,7 +130,7 @@ def test_a_reader_that_leaves_cancels(
     asyncio.run(read_a_piece())
     gc.collect()
 
-    assert end_of(application) == ("cancelled", "client_disconnected")
+    assert application.end == ("cancelled", "client_disconnected")
 
 
 def test_a_cancelled_task_cancels(application: Application, provider: ReplayProvider) -> None:
@@ -156,7 +143,7 @@ def test_a_cancelled_task_cancels(application: Application, provider: ReplayProv
     provider.received.clear()
     asyncio.run(give_up())
 
-    assert end_of(application) == ("cancelled", "client_disconnected")
+    assert application.end == ("cancelled", "client_disconnected")
 
 
 def test_a_listed_gateway_is_not_metered(
@@ -179,7 +166,7 @@ def test_google_genais_async_calls_are_metered(recording: str) -> None:
         aiohttp_hook.observer.meter = application.meter
         try:
             asyncio.run(ask_gemini(provider.base_url, recording))
-            assert end_of(application) == ("ok", None)
+            assert application.end == ("ok", None)
             assert application.attributes["gen_ai.usage.input_tokens"] > 0
             assert application.attributes["gen_ai.request.model"] == "gemini-2.5-flash"
         finally:
@@ -217,7 +204,7 @@ def test_every_coding_and_chunking_is_read(
     assert asyncio.run(read_lines()) > 3
     assert application.attributes["gen_ai.usage.output_tokens"] == played.expected["output_tokens"]
     assert application.attributes["gen_ai.response.time_to_first_chunk"] > 0
-    assert end_of(application) == ("ok", None)
+    assert application.end == ("ok", None)
 
 
 def test_what_the_library_refuses_to_send_is_the_callers_fault(
@@ -226,4 +213,4 @@ def test_what_the_library_refuses_to_send_is_the_callers_fault(
     with pytest.raises(ValueError, match="header"):
         asyncio.run(post(provider.base_url + PATH, "chat\r\nx-injected: 1"))
 
-    assert end_of(application) == ("caller_error", "_OTHER")
+    assert application.end == ("caller_error", "_OTHER")

@@ -10,12 +10,11 @@ import httpx
 import httpx2
 import pytest
 from tests.fakes.replay_provider import ReplayProvider
-from tests.in_app.direct.application import Application, hooked
+from tests.in_app.direct.application import JUDGED, Application, hooked
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "ping"}]}
 STREAM = CHAT | {"stream": True}
 PATH = "/v1/chat/completions"
-END = ("spanmeter.outcome", "error.type")
 
 
 @pytest.fixture(params=["httpx", "httpx2"])
@@ -28,18 +27,10 @@ def url(provider: ReplayProvider) -> str:
     return provider.base_url + PATH
 
 
-def end_of(application: Application) -> tuple[Any, ...]:
-    attributes = application.attributes
-    return tuple(attributes.get(name) for name in END)
-
-
 @pytest.mark.parametrize(
     ("script", "end"),
     [
-        ("chat", ("ok", None)),
-        ("status 429 rate_limit_exceeded", ("provider_error", "rate_limit_exceeded")),
-        ("status 500", ("provider_error", "500")),
-        ("status 401 invalid_api_key", ("caller_error", "invalid_api_key")),
+        *JUDGED,
         ("status 400 prose of a provider", ("caller_error", "400")),
         ("informational", ("ok", None)),
         ("last-on-connection", ("ok", None)),
@@ -53,7 +44,7 @@ def test_an_answer_is_judged_as_by_the_gateway(
     with library.Client() as client:
         client.post(url, json=CHAT, headers={"x-script": script})
 
-    assert end_of(application) == end
+    assert application.end == end
     assert (application.call.status.status_code.name == "ERROR") is (end[1] is not None)
 
 
@@ -86,7 +77,7 @@ def test_a_failure_is_judged_as_by_the_gateway_and_raised(
     ):
         client.post(url, json=STREAM, headers={"x-script": script})
 
-    assert end_of(application) == end
+    assert application.end == end
 
 
 def test_nobody_listening_is_a_connection_error(library: Any) -> None:
@@ -100,7 +91,7 @@ def test_nobody_listening_is_a_connection_error(library: Any) -> None:
         ):
             client.post(nowhere + PATH, json=CHAT)
 
-    assert end_of(application) == ("provider_error", "connection_error")
+    assert application.end == ("provider_error", "connection_error")
     assert application.attributes["gen_ai.response.finish_reasons"] == ("error",)
 
 
@@ -111,7 +102,7 @@ def test_a_reader_that_leaves_cancels(application: Application, library: Any, ur
     ):
         next(answer.iter_bytes())
 
-    assert end_of(application) == ("cancelled", "client_disconnected")
+    assert application.end == ("cancelled", "client_disconnected")
     assert application.attributes["gen_ai.response.finish_reasons"] == ("error",)
 
 
@@ -127,7 +118,7 @@ def test_a_reader_that_leaves_behind_the_last_event_does_not_cancel(
         while b"[DONE]" not in seen:
             seen += next(pieces)
 
-    assert end_of(application) == ("ok", None)
+    assert application.end == ("ok", None)
     assert application.attributes["gen_ai.response.finish_reasons"] == ("stop",)
 
 
@@ -143,7 +134,7 @@ def test_a_reader_that_leaves_behind_an_error_was_failed_by_the_provider(
         while b"server_error" not in seen:
             seen += next(pieces)
 
-    assert end_of(application) == ("provider_error", "server_error")
+    assert application.end == ("provider_error", "server_error")
 
 
 @pytest.mark.parametrize("error", [httpx.ReadError("cut"), asyncio.CancelledError()])
@@ -158,7 +149,7 @@ def test_a_stream_that_was_cut_behind_an_error_was_failed_by_the_provider(
     call.received(b'data: {"error":{"code":"server_error"}}\n\ndata: {"choi')
     call.ended(error, is_whole=False)
 
-    assert end_of(application) == ("provider_error", "server_error")
+    assert application.end == ("provider_error", "server_error")
 
 
 def test_a_cancelled_task_cancels(application: Application, library: Any, url: str) -> None:
@@ -180,7 +171,7 @@ def test_a_cancelled_task_cancels(application: Application, library: Any, url: s
 
     asyncio.run(cancel())
 
-    assert end_of(application) == ("cancelled", "client_disconnected")
+    assert application.end == ("cancelled", "client_disconnected")
 
 
 def test_an_async_stream_ends_with_its_body(
@@ -198,7 +189,7 @@ def test_an_async_stream_ends_with_its_body(
     asyncio.run(read())
 
     attributes = application.attributes
-    assert end_of(application) == ("ok", None)
+    assert application.end == ("ok", None)
     assert attributes["gen_ai.request.stream"] is True
     assert attributes["gen_ai.response.time_to_first_chunk"] > 0
     assert attributes["gen_ai.usage.output_tokens"] > 0

@@ -9,7 +9,7 @@ import pytest
 import requests
 from tests.fakes.recordings import recording
 from tests.fakes.replay_provider import ReplayProvider
-from tests.in_app.direct.application import Application
+from tests.in_app.direct.application import JUDGED, Application
 
 import spanmeter
 from spanmeter.hooks import requests_hook
@@ -38,27 +38,14 @@ def post(url: str, script: str, body: Any = CHAT, **options: Any) -> requests.Re
     return requests.post(url, json=body, headers={"x-script": script}, timeout=1, **options)
 
 
-def end_of(application: Application) -> tuple[Any, ...]:
-    attributes = application.attributes
-    return tuple(attributes.get(name) for name in ("spanmeter.outcome", "error.type"))
-
-
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["document", "stream"])
-@pytest.mark.parametrize(
-    ("script", "end"),
-    [
-        ("chat", ("ok", None)),
-        ("status 429 rate_limit_exceeded", ("provider_error", "rate_limit_exceeded")),
-        ("status 500", ("provider_error", "500")),
-        ("status 401 invalid_api_key", ("caller_error", "invalid_api_key")),
-    ],
-)
+@pytest.mark.parametrize(("script", "end"), JUDGED)
 def test_an_answer_is_judged_as_by_the_gateway(
     application: Application, url: str, body: Any, *, script: str, end: Any
 ) -> None:
     post(url, script, body)
 
-    assert end_of(application) == end
+    assert application.end == end
     assert application.attributes["gen_ai.request.model"] == "gpt-4o-mini"
     assert application.attributes["spanmeter.feature"] == "untagged"
 
@@ -81,7 +68,7 @@ def test_a_failure_is_judged_as_by_the_gateway_and_raised(
     with pytest.raises(error):
         post(url, script, STREAM)
 
-    assert end_of(application) == ("provider_error", end)
+    assert application.end == ("provider_error", end)
 
 
 def test_nobody_listening_is_a_connection_error() -> None:
@@ -98,7 +85,7 @@ def test_nobody_listening_is_a_connection_error() -> None:
             spanmeter.uninstrument()
             application.close()
 
-    assert end_of(application) == ("provider_error", "connection_error")
+    assert application.end == ("provider_error", "connection_error")
 
 
 @pytest.mark.parametrize("way", ["a piece", "nothing"])
@@ -109,7 +96,7 @@ def test_a_reader_that_leaves_cancels(application: Application, url: str, way: s
     answer.close()
     del answer  # and no cycle holds it
 
-    assert end_of(application) == ("cancelled", "client_disconnected")
+    assert application.end == ("cancelled", "client_disconnected")
 
 
 READERS: dict[str, Callable[[requests.Response], object]] = {
@@ -144,7 +131,7 @@ def test_every_coding_and_way_to_read_is_metered(
     assert read(answer)
     assert application.attributes["gen_ai.usage.output_tokens"] == played.expected["output_tokens"]
     assert application.attributes["gen_ai.response.time_to_first_chunk"] > 0
-    assert end_of(application) == ("ok", None)
+    assert application.end == ("ok", None)
 
 
 def test_an_answer_is_one_of_requests_own(application: Application, url: str) -> None:
@@ -175,4 +162,4 @@ def test_every_kind_of_body_is_sent_as_it_is(application: Application, url: str,
 
     known = application.attributes.get("gen_ai.request.model")
     assert known == (None if body == "pieces" else "gpt-4o-mini")
-    assert end_of(application) == ("ok", None)
+    assert application.end == ("ok", None)
